@@ -80,6 +80,6 @@ def _standing(name: str, settings: Settings | SettingsError, cancelled: Event | 
 def _open_incidents(services: Container) -> int | None:
     """How many incidents are open; None where none can be kept."""
     try:
-        return len(services.incidents.incidents(closed=False, limit=1_000))
+        return len(services.incident_response.incidents.incidents(closed=False, limit=1_000))
     except MissingSchemaError:
         return None

@@ -6,13 +6,18 @@ AWS is asked for names of keys, and for CloudTrail's public keys, when these are
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache, partial
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
-from console.capabilities import manifests, not_installed
+from console.capabilities import event_engines, manifests, not_installed
+from console.event_file import open_events
+from console.lazy_services import deferred_property
+from console.own_folders import data_folder
 from console.settings import Settings
+from crypto_core.aws import clock as aws_clock
 from crypto_core.aws.kms import KmsApi
 from crypto_core.aws.mfa_codes import AskCode, nobody_to_ask
 from crypto_core.database.tokens.decoys import ReadDecoys, no_decoys
@@ -23,15 +28,23 @@ from crypto_core.key_names import homes_of, is_key_arn, region_of
 from crypto_core.keys.inventory import KeyInventory
 
 if TYPE_CHECKING:
+    from threading import Event
+
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
+    from console.base_services import BaseServices
     from crypto_core.trail.coverage_record import CoverageRecord
+    from crypto_core.trail.key_watch import KeyMonitor
     from crypto_core.trail.query import Aliases
     from crypto_core.trail.rules.rule_context import ReceiptPolicy
     from crypto_core.trail.rules.service import Further, TrailRules
     from crypto_core.trail.rules.watched_keys import Configured
     from crypto_core.trail.sources.files.copied_digests import PublicKeys
+    from crypto_core.trail.sources.puller import EventPuller
+    from crypto_core.trail.sources.receipts.report import ReceiptReport
     from crypto_core.trail.store import EventStore
+    from crypto_core.trail.use.service import EventUse
+    from crypto_core.trail.use.witness import StoreWitness
 
 
 def regions_of(kms: KmsApi, trusted: Iterable[str], settings: Settings) -> tuple[str, ...]:
@@ -150,3 +163,88 @@ def aliases_of(settings: Settings, ask_code: AskCode = nobody_to_ask) -> Aliases
         return aliases_where_known(key_inventory_of(settings, ask_code))
 
     return read
+
+
+@dataclass
+class EventServices:
+    """`container.trail`; each is loaded when it is first used."""
+
+    base: BaseServices
+
+    @deferred_property
+    def events(self) -> EventStore:
+        return open_events(self.base.settings, self.base.keys.known_aliases)
+
+    @deferred_property
+    def puller(self) -> EventPuller:
+        from crypto_core.trail.sources.puller import EventPuller
+
+        base = self.base
+        settings = base.settings
+        return EventPuller(
+            base.kms,
+            self.events,
+            regions=partial(regions_of, base.kms, base.keyring.trusted, settings),
+            aliases=base.keys.known_aliases,
+            engines={name: resolve_name(at).source(settings) for name, at in event_engines().items()},
+            receipts=self._take_receipts,
+        )
+
+    def _take_receipts(self, cancelled: Event | None) -> ReceiptReport:
+        """Take new receipts into the store: from the table, and from the file of Keydeck's own calls."""
+        from crypto_core.trail.sources.receipts.files import take_files
+        from crypto_core.trail.sources.receipts.table import ReceiptTable
+
+        report = ReceiptTable(self.base.state_engine, self.events).take(cancelled)
+        own = data_folder() / "receipts.jsonl"
+        return report + take_files(self.events, [own], cancelled, source="") if own.exists() else report
+
+    @deferred_property
+    def coverage(self) -> CoverageRecord:
+        return coverage_record(self.events, self.base.kms, self.base.keyring.trusted, self.base.settings)
+
+    def witness(self) -> StoreWitness:
+        from crypto_core.trail.use.witness import StoreWitness
+
+        return StoreWitness(self.events, self.coverage.reached)
+
+    @deferred_property
+    def use(self) -> EventUse:
+        from crypto_core.database.tokens.backups import replaced
+        from crypto_core.database.tokens.value_hashes import ValueHashes
+        from crypto_core.trail.use.service import EventUse
+
+        base = self.base
+        return EventUse(
+            self.events,
+            row=base.inventory.row,
+            asked=lambda ref: base.inspector.inspect_token(ref).row,
+            replaced=partial(replaced, base.engine),
+            census=base.status,
+            inventory=base.inventory,
+            backups=base.backups_under,
+            aliases=base.keys.known_aliases,
+            coverage=self.coverage.between,
+            values=ValueHashes(base.engine, base.catalogue),
+        )
+
+    @deferred_property
+    def monitor(self) -> KeyMonitor:
+        from crypto_core.trail.key_watch import KeyMonitor
+
+        return KeyMonitor(
+            self.events,
+            aliases=self.base.keys.known_aliases,
+            puller=self.puller,
+            reaches=self.coverage.reached,
+            replicas=self.base.keys.replicas,
+            identity=self.base.identity,
+            skew=lambda: aws_clock.CLOCK.skew,
+        )
+
+    @deferred_property
+    def rules(self) -> TrailRules:
+        base = self.base
+        decoys = base.tripwire_list.decoys
+        rules = rules_about_events(base.settings, self.events, base.keys, base.trusted_keys, decoys)
+        return replace(rules, guard=base.noting)

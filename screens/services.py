@@ -6,7 +6,7 @@ Every call here blocks on SQL or AWS: screens call it from a thread worker. All 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from crypto_core.errors import RefusedError
@@ -210,17 +210,17 @@ class Services:
     events_kept: Callable[[], bool]
     """Whether any event is kept: until then what reads them need not be loaded."""
     copy_register: KnownCopies
+    approvals: ApprovalGate | None
+    """None where nothing needs a second identity."""
+    user_commands: UserCommands | None
+    """None where no command of the team's own is set."""
+    own_columns: Sequence[OwnColumn]
+    added: Mapping[str, Any]
+    """The services of capabilities, by name; their screens know the types."""
+    not_installed: Callable[[str, str], str]
+    """Returns the sentence for a service of a capability that is left out, by its name; "" for others."""
     contexts: Contexts | None = None
     """None for a command: its place can't be changed."""
-    approvals: ApprovalGate | None = None
-    """None where nothing needs a second identity."""
-    user_commands: UserCommands | None = None
-    """None where no command of the team's own is set."""
-    own_columns: Sequence[OwnColumn] = ()
-    added: Mapping[str, Any] = field(default_factory=dict)
-    """The services of capabilities, by name; their screens know the types."""
-    not_installed: Callable[[str, str], str] = lambda name, what: ""
-    """Returns the sentence for a service of a capability that is left out, by its name; "" for others."""
 
     @property
     def leak_search(self) -> LeakSearch:

@@ -96,7 +96,7 @@ class ConsoleContexts:
                 raise
             self._left |= {self._container.engine, self._container.state_engine}
             # What works on jobs there goes on.
-            if (started := if_made(self._container.job_processes)) is not None:
+            if (started := if_made(self._container.tokens.processes)) is not None:
                 self._processes.append(started)
             self._container, self._chosen = container, chosen
         _log.info(
@@ -111,7 +111,7 @@ class ConsoleContexts:
         Returns the jobs that were being worked on, in whichever place.
         """
         self._sweep()
-        if (started := if_made(self._container.job_processes)) is not None:
+        if (started := if_made(self._container.tokens.processes)) is not None:
             self._processes.append(started)
         jobs = {job for one in self._processes for job in one.leave()}
         self._container.close()

@@ -46,7 +46,7 @@ def restore(
         raise click.UsageError("Name references, or --since TIME.")
     selection = BackupSelection(tuple(parse_reference(ref) for ref in references), since)
     with services_of(trust=trust) as services:
-        plan = services.backup_restoring.plan_restore(selection)
+        plan = services.tokens.backup_restoring.plan_restore(selection)
         result = BackupRestoreResult(0, plan.refused, plan.tokens)
         if not (dry_run and as_json):
             under = f", under {', '.join(plan.key_arns)}" if plan.key_arns else ""
@@ -57,7 +57,9 @@ def restore(
             about = "This restores tokens as they were stored before, under the key of that time."
             consent = consent_to(plan, yes=yes, about=about, typed="the number of tokens")
             with cancelled_by_interrupt() as cancelled:
-                result = services.backup_restoring.restore_envelopes(plan, consent, cancelled=cancelled)
+                result = services.tokens.backup_restoring.restore_envelopes(
+                    plan, consent, cancelled=cancelled
+                )
     left = [{"reference": one.reference, "reason": one.reason} for one in result.left]
     if as_json:
         selected = plan.tokens + len(plan.refused)
@@ -93,14 +95,14 @@ def restore(
 def purge(*, job: int | None, before: datetime | None, dry_run: bool, yes: bool, as_json: bool) -> int:
     """Forget replaced envelopes for good: what they were of can no longer be restored."""
     with services_of() as services:
-        plan = services.undoing.plan_purge(job=job, before=before)
+        plan = services.tokens.undoing.plan_purge(job=job, before=before)
         purged = 0
         for warning in plan.warnings:
             say(warning)
         if plan.envelopes and not dry_run:
             about = "They can't be restored afterwards."
             say(f"{counted(plan.envelopes, 'replaced envelope')} would be forgotten. {about}")
-            purged = services.undoing.purge_backups(plan, consent_to(plan, yes=yes, about=about))
+            purged = services.tokens.undoing.purge_backups(plan, consent_to(plan, yes=yes, about=about))
     if as_json:
         print_json({"dry_run": dry_run, "envelopes": plan.envelopes, "purged": purged})
     elif dry_run or not plan.envelopes:

@@ -77,7 +77,7 @@ def pull(
     if validate and not source.startswith("s3"):
         raise click.UsageError("--validate checks the files of a bucket: use it with --from s3.")
     with services_of() as services, cancelled_by_interrupt(_STOPPING) as cancelled:
-        puller = services.event_puller
+        puller = services.trail.puller
         plan = puller.plan_pull(
             source,
             since=since,

@@ -56,7 +56,7 @@ def token(*, reference: str, as_json: bool) -> None:
             for number, timeline in enumerate(found):
                 if number:
                     click.echo()
-                _print_timeline(timeline, _named_events(services.events, timeline))
+                _print_timeline(timeline, _named_events(services.trail.events, timeline))
                 if judge is not None:
                     _print_use(uses[number])
         if judge is None:

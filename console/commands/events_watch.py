@@ -79,7 +79,7 @@ def watch(
     look: WatchStatus | None = None
     stop = "Stopped watching."
     with services_of() as services, cancelled_by_interrupt(stop) as cancelled:
-        monitor = services.key_monitor
+        monitor = services.trail.monitor
         watching = monitor.begin_watch(keys, begin, pull=not no_pull, cancelled=cancelled)
         if watching.note:
             say(watching.note)

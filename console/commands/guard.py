@@ -69,7 +69,7 @@ def guard(
         raise click.UsageError("Choose --status, --sql, --apply or --remove.")
     request = GuardRequest(remove, Format(least), columns, everything)
     with services_of() as services:
-        work = services.column_guards
+        work = services.tokens.column_guards
         if sql:
             plan = work.draft_plan(request)
             _print_script(plan, as_json=as_json)

@@ -99,7 +99,7 @@ def found_tokens(
             except InvalidTokenError as error:
                 raise click.UsageError(str(error)) from None
         else:
-            found = search_opened(services.event_use, opener, since, cancelled)
+            found = search_opened(services.trail.use, opener, since, cancelled)
     for line in found.lines:
         say(line)
     return found
@@ -121,7 +121,9 @@ def completed_scope(
         about = about_finding(_finding(services, finding, given))
     else:
         about = About(principal=given.principal)
-    kind = next((book.subject for book in services.incidents.runbooks() if book.id == runbook), None)
+    kind = next(
+        (book.subject for book in services.incident_response.incidents.runbooks() if book.id == runbook), None
+    )
     if kind is None:
         return given
     found = about.scope(kind)

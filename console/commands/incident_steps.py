@@ -163,7 +163,7 @@ def work_on_jobs(services: Container, incident: int, cancelled: Event, trust: tu
             if job and jobs.show_job(int(job)).state is JobState.RUNNING and not cancelled.is_set():
                 work_on(jobs, int(job), cancelled, environment=environment)
     finally:
-        started = if_made(services.job_processes)
+        started = if_made(services.tokens.processes)
         if started is not None:
             started.leave()
             started.wait(LEAVE_SECONDS)

@@ -49,7 +49,7 @@ def jobs() -> None:
 def list_(*, limit: int, form: Form) -> int:
     """List jobs, the newest first."""
     with services_of() as services:
-        found = services.jobs.jobs(limit)
+        found = services.tokens.jobs.jobs(limit)
     if found or form is not Form.TABLE:
         print_listing(listing_of(found), form)
     else:
@@ -65,7 +65,7 @@ def list_(*, limit: int, form: Form) -> int:
 def show(*, job: int, errors: bool, limit: int, as_json: bool) -> int:
     """Show where a job stands. Exit 0 once it is done with every token written, else 1."""
     with services_of() as services:
-        work = services.jobs
+        work = services.tokens.jobs
         view = work.show_job(job)
         unwritten = unwritten_of(work, view, limit) if errors else {}
     if as_json:
@@ -90,7 +90,7 @@ def watch(*, job: int, as_json: bool) -> int:
         services_of() as services,
         cancelled_by_interrupt("Stopped watching; the job continues.") as cancelled,
     ):
-        view = follow(services.jobs, job, cancelled)
+        view = follow(services.tokens.jobs, job, cancelled)
     say_end(view, as_json=as_json)
     return code_of(view, interrupted=cancelled.is_set())
 
@@ -111,7 +111,7 @@ def watch(*, job: int, as_json: bool) -> int:
 def join(*, job: int, processes: int, runner: bool, trust: tuple[str, ...], as_json: bool) -> int:
     """Work on a job until it ends or stops, from this host too. Ctrl-C ends this process's part alone."""
     with services_of(trust=trust) as services, cancelled_by_interrupt(IN_HAND) as cancelled:
-        work = services.jobs
+        work = services.tokens.jobs
         if runner:
             when_parent_ends(cancelled.set)
             settle()
@@ -128,7 +128,7 @@ def join(*, job: int, processes: int, runner: bool, trust: tuple[str, ...], as_j
 def pause(*, job: int, as_json: bool) -> int:
     """Pause a job: within a second no process asks KMS any more. What is sealed is written."""
     with services_of() as services:
-        view = services.jobs.pause_job(job)
+        view = services.tokens.jobs.pause_job(job)
     say_end(view, as_json=as_json)
     return 0
 
@@ -139,7 +139,7 @@ def pause(*, job: int, as_json: bool) -> int:
 def resume(*, job: int, as_json: bool) -> int:
     """Resume a paused or failed job. Processes that still wait for it go on by themselves."""
     with services_of() as services:
-        view = services.jobs.resume_job(job)
+        view = services.tokens.jobs.resume_job(job)
     say_end(view, as_json=as_json)
     if not any(not runner.ended for runner in view.runners):
         say(f"No process is working on it. Continue it with: keydeck jobs join {job}")
@@ -153,7 +153,7 @@ def resume(*, job: int, as_json: bool) -> int:
 def cancel(*, job: int, yes: bool, as_json: bool) -> int:
     """End a job for good. What is written stays written."""
     with services_of() as services:
-        work = services.jobs
+        work = services.tokens.jobs
         view = work.show_job(job)
         if services.settings.read_only:
             raise ReadOnlyError(f"Job {job} is not cancelled.")
@@ -177,7 +177,7 @@ def restore(*, job: int, dry_run: bool, yes: bool, trust: tuple[str, ...], as_js
     Exit code 1 unless each of them was restored.
     """
     with services_of(trust=trust) as services:
-        work, undoing = services.jobs, services.undoing
+        work, undoing = services.tokens.jobs, services.tokens.undoing
         plan = undoing.plan_restore(job)
         about = "This moves tokens back to the key that they were moved from."
         if dry_run and as_json:
@@ -210,7 +210,7 @@ def restore(*, job: int, dry_run: bool, yes: bool, trust: tuple[str, ...], as_js
 def retry(*, job: int) -> int:
     """Let the tokens be tried anew that could not be written. A job that was done runs again."""
     with services_of() as services:
-        tried = services.jobs.retry_job(job)
+        tried = services.tokens.jobs.retry_job(job)
     if not tried:
         say(f"Job {job} has no token that could not be written.")
         return 0

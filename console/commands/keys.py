@@ -84,7 +84,7 @@ def show(*, key: str, as_json: bool) -> None:
     with services_of() as services:
         state = services.services.keys.show(key)
         taken, reason = _status(services)
-        copies = services.copy_register.needing(state.key_arn)
+        copies = services.key_management.copy_register.needing(state.key_arn)
     if as_json:
         print_json(KeyDocument(state, taken, copies).as_json())
         return

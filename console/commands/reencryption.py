@@ -262,7 +262,7 @@ def _planned(
 ) -> Plan | JobPlan:
     """Return the one plan that is made and journaled: of a job where there is to be one."""
     if asked.as_job:
-        return services.jobs.plan_job(verb, selection, key, asked.job_options)
+        return services.tokens.jobs.plan_job(verb, selection, key, asked.job_options)
     if selection.references:
         return services.services.work.plan_reencryption(
             verb, selection, key, allow_downgrade=asked.allow_downgrade
@@ -289,11 +289,13 @@ def _run(services: Container, plan: Plan, consent: Consent, *, as_json: bool) ->
 
 def run_as_job(services: Container, job_plan: JobPlan, asked: WritingOptions) -> int:
     """Start a job as planned and work on it until it ends or stops; returns the exit code."""
-    work = services.jobs
+    work = services.tokens.jobs
     plan, processes = job_plan.plan, asked.processes or None
     if asked.dry_run or asked.forecast:
+        from crypto_core.reencryption.scale.forecast import Forecaster
+
         supposed = asked.supposed_numbers
-        forecast = services.forecaster.of_job(job_plan, supposed) if asked.forecast else None
+        forecast = Forecaster(services.catalogue).of_job(job_plan, supposed) if asked.forecast else None
         if asked.as_json:
             more = {} if forecast is None else {"forecast": forecast.as_json()}
             print_json(plan.as_json() | takes_of(job_plan, processes) | {"job": None} | more)

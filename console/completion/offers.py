@@ -83,7 +83,7 @@ def _incidents(_typed: str) -> Iterator[str]:
 
 
 def _jobs(_typed: str) -> Iterator[str]:
-    for view in _services().jobs.jobs(_MOST):
+    for view in _services().tokens.jobs.jobs(_MOST):
         yield str(view.job.id)
 
 

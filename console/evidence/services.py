@@ -90,8 +90,8 @@ class EvidenceServices:
     def _changes(self) -> ChangeReader:
         return ChangeReader(
             self._core.journal,
-            self._core.trail_rules,
-            self._core.event_coverage,
+            self._core.trail.rules,
+            self._core.trail.coverage,
             self._core.settings.review_days,
         )
 
@@ -120,13 +120,13 @@ class EvidenceServices:
         return SnapshotReader(
             self._core.status,
             self._core.keys,
-            self._core.policies,
-            self._core.posture,
-            self._core.trail_rules,
-            self._core.event_coverage,
+            self._core.key_management.policies,
+            self._core.key_management.posture,
+            self._core.trail.rules,
+            self._core.trail.coverage,
             self._core.approvals,
             self._core.checkpoints,
-            self._core.incidents,
+            self._core.incident_response.incidents,
             self._core.incident_store,
             ComplianceSettings(
                 SettingFacts(

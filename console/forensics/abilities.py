@@ -103,7 +103,7 @@ def _tokens(
     if incident is not None:
         from crypto_core.incidents.tokens.scope_tokens import ScopedTokens
 
-        found = ScopedTokens(services.tool_services()).resolve(incident)
+        found = ScopedTokens(services.incident_response.tool_services()).resolve(incident)
         return list(found.refs), found.gaps
     if expression:
         pages = services.services.inventory.references(expression)
@@ -117,7 +117,7 @@ def _incident(services: Container, name: str) -> Incident:
     number = name.upper().removeprefix("INC-")
     if not (number.isascii() and number.isdigit() and len(number) < 10):
         raise click.BadParameter("An incident is named as in INC-7.", param_hint="--incident")
-    return services.incidents.show(int(number)).incident
+    return services.incident_response.incidents.show(int(number)).incident
 
 
 def _asked(asking: AbilityService, request: AbilityRequest, *, yes: bool) -> tuple[ByHand, ...]:
@@ -144,8 +144,10 @@ def _ordered(
     from crypto_core.incidents.tokens.revoke_tokens import suspicion_of
     from crypto_core.providers.revocation_order import Suspicion
 
-    suspicion = suspicion_of(services.suspects, incident) if incident is not None else Suspicion()
-    return services.revocation_ordering.order_of(refs, suspicion)
+    suspicion = (
+        suspicion_of(services.incident_response.suspects, incident) if incident is not None else Suspicion()
+    )
+    return services.incident_response.ordering.order_of(refs, suspicion)
 
 
 def _gaps(unknown: Sequence[TokenRef], not_asked: Sequence[ByHand]) -> tuple[str, ...]:

@@ -40,7 +40,7 @@ class ForensicsServices:
     def abilities(self) -> AbilityService:
         from crypto_core.forensics.abilities.service import AbilityBook, AbilityService
 
-        return AbilityService(self._core.token_asking, AbilityBook(self.abilities_file))
+        return AbilityService(self._core.tokens.asking, AbilityBook(self.abilities_file))
 
     @property
     def abilities_file(self) -> Path:
@@ -85,13 +85,13 @@ class ForensicsServices:
         from crypto_core.forensics.provider_logs.store import ProviderLog
         from crypto_core.forensics.provider_logs.token_use import TokenUses
 
-        return TokenUses(ProviderLog(self._core.events.file), self._core.events)
+        return TokenUses(ProviderLog(self._core.trail.events.file), self._core.trail.events)
 
     @cached_property
     def token_hashing(self) -> TokenHashing:
         from crypto_core.forensics.provider_logs.token_hashes import TokenHashBook, TokenHashing
 
-        return TokenHashing(self._core.providers, TokenHashBook(self._core.events.file))
+        return TokenHashing(self._core.tokens.providers, TokenHashBook(self._core.trail.events.file))
 
     @cached_property
     def log_puller(self) -> LogPuller:
@@ -105,7 +105,9 @@ class ForensicsServices:
 
         core, index = self._core, self.token_index
         gaps = core.status.unseen
-        return TokenSearch(core.verifier, core.opener, core.store, core.catalogue, gaps=gaps, index=index)
+        return TokenSearch(
+            core.tokens.verifier, core.tokens.opener, core.store, core.catalogue, gaps=gaps, index=index
+        )
 
     @deferred_property
     def token_index(self) -> TokenIndex:
@@ -117,7 +119,7 @@ class ForensicsServices:
             core.catalogue,
             core.store,
             core.keyring,
-            core.verifier,
+            core.tokens.verifier,
             core.journal,
             journal_engine=core.state_engine,
             on=core.settings.token_index,
@@ -136,7 +138,7 @@ def incident_tools(core: Container, parts: ToolServices) -> Toolbox:
     from crypto_core.incidents.steps.step_contracts import joined
 
     own = core.of(ForensicsServices)
-    watch = TripwireWatch(own.tripwires.states, core.trail_rules, aws_clock.CLOCK.now)
+    watch = TripwireWatch(own.tripwires.states, core.trail.rules, aws_clock.CLOCK.now)
     of_logs = ProviderUse(parts, own.token_uses).tools()
     return joined(watch.tools(), ability_tools(parts, own.abilities), of_logs)
 

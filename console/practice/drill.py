@@ -134,7 +134,7 @@ class Drill:
         """The trail's files are fetched from their bucket, and an intruder shows in them."""
         self._sandbox.control.deliver()  # CloudTrail delivers every few minutes
         since = datetime.now(UTC) - timedelta(days=7)
-        report = services.event_puller.pull_events("s3", since=since)
+        report = services.trail.puller.pull_events("s3", since=since)
         _must(report.coverage.complete, f"Not fetched: {'; '.join(report.coverage.reasons)}")
         click.echo(f"{counted(report.new, 'event')} from the trail's bucket, {report.kms:,} of KMS.")
         use = services.services.event_use.key_use(key, since=since)

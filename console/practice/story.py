@@ -110,7 +110,7 @@ class Story:
             _log.warning("The demo's story is not complete: %s", error.message)
 
     def _tell_all(self) -> None:
-        store = self._container.events
+        store = self._container.trail.events
         store.add_receipts(list(past_receipts(store, self._sandbox.world)))
         incident = ClosedIncident(self._container, self._sandbox, self._platform, _log.info, self._stopped)
         number = incident.declare()
@@ -122,7 +122,7 @@ class Story:
     def _fetch(self) -> None:
         self._sandbox.control.deliver()
         since = self._sandbox.world.now - timedelta(days=DAYS)
-        report = self._container.event_puller.pull_events("s3", since=since, cancelled=self._stopped)
+        report = self._container.trail.puller.pull_events("s3", since=since, cancelled=self._stopped)
         _log.info("%s fetched from the trail's bucket.", counted(report.new, "event"))
 
 
@@ -184,7 +184,7 @@ def finish_job(container: Container, world: World, cancelled: Event) -> int:
     under_old = world.sealed_under(world.old_key)[:JOB_TOKENS]
     if not under_old:
         raise RefusedError("There is no token under the old key.")
-    jobs, chosen = container.jobs, Selection(references=under_old)
+    jobs, chosen = container.tokens.jobs, Selection(references=under_old)
     plan = jobs.plan_job(Verb.REWRAP, chosen, world.current_key.arn, JobOptions(), cancelled=cancelled)
     made = jobs.start_job(plan, agreed(plan))
     jobs.join_job(made, cancelled=cancelled)

@@ -56,7 +56,7 @@ class Duty:
 
 
 def _pull(work: DutyWork) -> str:
-    report = work.services.event_puller.pull_events(work.source, cancelled=work.stop)
+    report = work.services.trail.puller.pull_events(work.source, cancelled=work.stop)
     work.metrics.events(report.new)
     missing = f"; missing: {'; '.join(report.gaps[:3])}" if report.gaps else ""
     return f"{counted(report.new, 'new event')}{missing}" if report.new or missing else ""

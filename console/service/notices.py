@@ -17,6 +17,6 @@ def notice_service(services: Container) -> NoticeService:
         services.state_engine,
         services.journal,
         settings.notify.built(settings.environment),
-        lambda: services.incidents.incidents(closed=False),
+        lambda: services.incident_response.incidents.incidents(closed=False),
         read_only=settings.read_only,
     )

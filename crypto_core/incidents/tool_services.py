@@ -64,7 +64,7 @@ class RotationReader:
 
 @dataclass(frozen=True, slots=True)
 class ToolServices:
-    """What everything here is made from, as `console/container.py` makes it."""
+    """What everything here is made from, as `console/incident_services.py` makes it."""
 
     status: StatusService
     inventory: Inventory

@@ -27,11 +27,11 @@ def _journal_verify(services: Container) -> Iterator[str]:
 
 
 def _incident_show(services: Container) -> Iterator[str]:
-    for listed in services.incidents.incidents(closed=True):
+    for listed in services.incident_response.incidents.incidents(closed=True):
         number = listed.incident.id
         try:
-            for piece in services.incidents.show(number).evidence:
-                services.incidents.evidence(number, piece.id)
+            for piece in services.incident_response.incidents.show(number).evidence:
+                services.incident_response.incidents.evidence(number, piece.id)
         except KeydeckError as error:
             yield type(error).__name__
 
@@ -44,9 +44,9 @@ def _approvals_list(services: Container) -> Iterator[str]:
 
 def _jobs_join(services: Container) -> Iterator[str]:
     terms = ConfirmedTerms(services.journal)
-    for view in services.jobs.jobs():
+    for view in services.tokens.jobs.jobs():
         try:
-            terms.require(services.jobs.parts.jobs.get(view.job.id))
+            terms.require(services.tokens.jobs.parts.jobs.get(view.job.id))
         except JobChangedError as error:
             yield error.message
 

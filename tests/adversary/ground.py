@@ -90,10 +90,13 @@ def work(services: Container, world: World, superuser: Engine) -> None:
     from tests.crypto_core.forensics.tripwires import conftest as decoys
 
     (ref,) = world.sealed_under(world.old_key)[:1]
-    plan = services.jobs.plan_job(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn, JobOptions())
-    assert services.jobs.join_job(services.jobs.start_job(plan, Consent.pressed(plan))).done == 1
-    number = services.incidents.declare("token-compromise", IncidentScope(references=(str(ref),)))
-    services.incidents.capture(number, "scope")
+    jobs = services.tokens.jobs
+    plan = jobs.plan_job(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn, JobOptions())
+    assert jobs.join_job(jobs.start_job(plan, Consent.pressed(plan))).done == 1
+    number = services.incident_response.incidents.declare(
+        "token-compromise", IncidentScope(references=(str(ref),))
+    )
+    services.incident_response.incidents.capture(number, "scope")
     services.approvals.request("keys disable", "Disable it", "d1", {"key": "alias/x"})
     execute(superuser, f"GRANT INSERT, DELETE ON gh_connection TO {OPERATOR}")
     tripwires = decoys.tripwires_of(services)

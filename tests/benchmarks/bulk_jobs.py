@@ -176,7 +176,7 @@ def verification() -> float:
     container = Container(load().settings)
     install(container.engine)
     started = time.perf_counter()
-    verified = container.work.verify_tokens(Selection(everything=True))
+    verified = container.tokens.work.verify_tokens(Selection(everything=True))
     seconds = time.perf_counter() - started
     assert all(one.opened for one in verified)
     container.close()

@@ -100,7 +100,7 @@ class Scene:
         from crypto_core.reencryption.jobs.model import JobOptions
         from crypto_core.reencryption.plan import Selection, Verb
 
-        jobs, wanted = self.container.jobs, JobOptions(rate, accepted=("*",))
+        jobs, wanted = self.container.tokens.jobs, JobOptions(rate, accepted=("*",))
         ChunkStore.cut_scope.__kwdefaults__["size"] = CHUNK
         plan = jobs.plan_job(Verb.REENCRYPT, Selection(under_key=OLD), NEW, wanted)
         return jobs.start_job(plan, Consent.by_option(plan))
@@ -219,7 +219,7 @@ def each_alone(made: Scene, measured: Measured, rate: float) -> None:
         made.until_all_write(job, 1)
         time.sleep(1)
         measured.alone.append(made.rate_over(ALONE_SECONDS))
-        made.container.jobs.cancel_job(job)
+        made.container.tokens.jobs.cancel_job(job)
         process.wait(PATIENCE_SECONDS)
 
 
@@ -298,7 +298,7 @@ def _look(made: Scene, measured: Measured, job: int) -> None:
 
     from crypto_core.envelope import parse
 
-    view, lost = made.container.jobs.show_job(job), measured.lost
+    view, lost = made.container.tokens.jobs.show_job(job), measured.lost
     if not view.complete or view.remaining:
         lost.append(
             f"the job is {view.state.value}: {view.why} {view.remaining} left, {view.poisoned} not written"

@@ -72,7 +72,7 @@ def measure(services: Container, number: int, rounds: int) -> dict[str, float]:
     last, nowhere = token(number - 1), "ghp_" + "x" * 36
     found: dict[str, float] = {}
     scope = TokenScope(frozenset({Format.V1}))
-    found["verify"], verified = timed(lambda: services.verifier.verify_scope(scope))
+    found["verify"], verified = timed(lambda: services.tokens.verifier.verify_scope(scope))
     found["verified"] = len(verified)
     found["one"], one = timed(lambda: search.find_rows(wanted(last)))
     assert [ref.row_id for ref in one.references] == [f"b-{number - 1:07}"]

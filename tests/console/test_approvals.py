@@ -113,7 +113,7 @@ def test_tokens_and_backups_wait_for_it_too_however_few(
     acting: Callable[[str], None], services: Container, world: World, stored: Callable[..., str]
 ) -> None:
     container = Container(load().settings)
-    jobs, work, undoing = container.services.jobs, container.services.work, container.undoing
+    jobs, work, undoing = container.services.jobs, container.services.work, container.tokens.undoing
     assert jobs is not None
     ref = world.sealed_under(world.old_key)[0]
     before = stored(ref)

@@ -21,7 +21,7 @@ EVIL = "[/red][bold]OK[/]\x1b]0;owned\x07\x1b[2J\x9b31m\u202egnp\u2066\x00\x7f\r
 @pytest.fixture
 def hostile(services: Container, world: World) -> EventStore:
     """A store in which every text of a record is an attack."""
-    store = services.events
+    store = services.trail.events
     fields = {
         "userAgent": EVIL,
         "sourceIPAddress": EVIL,

@@ -71,7 +71,7 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_the_rules_of_a_package_are_examined_where_the_settings_name_it_and_only_there(
     services: Container, keydeck: Keydeck, packages: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    services.events.add([read(record("ListKeys", who=user("bob")))])
+    services.trail.events.add([read(record("ListKeys", who=user("bob")))])
     before = keydeck("findings", "--json").json["findings"]
     assert not [one for one in before if one["rule"].startswith("acme-")]
     monkeypatch.setenv("KEYDECK_EXTENSIONS", "acme")

@@ -400,7 +400,7 @@ def test_an_incident_is_declared_from_an_event_a_finding_or_a_suspect(
         records.event("Decrypt", key=key, who=who, eventID=f"{n}0000000-0000-4000-8000-{key[-12:]}")
         for n in range(2)
     ]
-    services.events.add(calls)
+    services.trail.events.add(calls)
     start = ("incident", "start", "key-compromise", "--json")
     for told in (("--event", calls[0].event_id), ("--suspect", arn)):
         declared = keydeck(*start, *told)
@@ -426,7 +426,9 @@ def test_an_incident_is_declared_from_an_event_a_finding_or_a_suspect(
     assert (scope["key"], scope["principal"]) == (key, arn)
     assert scope["origin"].startswith("finding event-new-principal: [/red]")
 
-    services.events.add([records.event("Decrypt", key=other, who=who, eventID=f"a{calls[0].event_id[1:]}")])
+    services.trail.events.add(
+        [records.event("Decrypt", key=other, who=who, eventID=f"a{calls[0].event_id[1:]}")]
+    )
     refused = keydeck(*start, "--suspect", arn)
     assert refused.exit_code == 2
     assert "Several keys were used" in refused.stderr

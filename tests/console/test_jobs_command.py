@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from console.container import Container
+from console.token_services import TokenServices
 from crypto_core.errors import DatabaseUnreachableError
 from crypto_core.guard.consent import Origin
 from crypto_core.reencryption.jobs.model import JobState, JobView
@@ -22,7 +22,7 @@ from tests.screens.stage_jobs import DONE, StageJobs, job_view
 def jobs(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> StageJobs:
     """Jobs in memory, container in place of the real ones."""
     stage = StageJobs(lambda *_: None)
-    monkeypatch.setattr(Container, "jobs", stage)
+    monkeypatch.setattr(TokenServices, "jobs", stage)
     return stage
 
 

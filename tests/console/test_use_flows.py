@@ -39,8 +39,8 @@ def opened(world: World) -> TokenRef:
 def unthrottled(sandbox: Sandbox, services: Container) -> None:
     """LookupEvents answers at once, and is asked as fast: other tests left thousands of events."""
     sandbox.control.set_lookup_throttle(None)
-    assert callable(services.event_puller.plan_pull)
-    puller = if_made(services.event_puller)
+    assert callable(services.trail.puller.plan_pull)
+    puller = if_made(services.trail.puller)
     assert puller is not None
     puller._lookup = replace(puller._lookup, per_second=1_000.0)
 
@@ -61,7 +61,7 @@ async def test_from_an_event_to_its_principal_to_a_token_that_it_opened_to_the_c
     sandbox: Sandbox, services: Container, world: World, opened: TokenRef
 ) -> None:
     sandbox.control.history([past(world, minutes=30, encryption_context=encryption_context(opened))])
-    services.event_puller.pull_events(since=datetime.now(UTC) - timedelta(hours=1))
+    services.trail.puller.pull_events(since=datetime.now(UTC) - timedelta(hours=1))
     async with console(services.services, start="events") as deck:
         await deck.filter("principal:*intruder token:* since:1h")
         await deck.press("T")
@@ -91,7 +91,7 @@ async def test_a_keys_use_adds_up(
     key = new_key()
     used = past(world, minutes=40, key_id=key)
     sandbox.control.history([used, past(world, minutes=41, key_id=key, error_code="AccessDenied")])
-    services.event_puller.pull_events(since=datetime.now(UTC) - timedelta(hours=1))
+    services.trail.puller.pull_events(since=datetime.now(UTC) - timedelta(hours=1))
     async with console(services.services, start="keys") as deck:
         await deck.filter(f"key:{key.rpartition('/')[2]}")
         await deck.press("T")

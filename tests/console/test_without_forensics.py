@@ -23,7 +23,7 @@ SEARCH, INDEX = f"The search for leaked tokens {LEFT_OUT}", f"The index of token
 @pytest.fixture(autouse=True)
 def without_forensics(monkeypatch: pytest.MonkeyPatch) -> None:
     here = tuple(one for one in capabilities.manifests() if one.name != "forensics")
-    for module in ("console.capabilities", "console.container", "console.event_services"):
+    for module in ("console.capabilities", "console.incident_services", "console.event_services"):
         monkeypatch.setattr(f"{module}.manifests", lambda: here)
 
 
@@ -31,11 +31,11 @@ def test_providers_events_in_the_store_that_nothing_examines_are_a_gap(services:
     now = datetime.now(UTC)
 
     def gaps() -> list[str]:
-        reasons = services.trail_rules.examine_events(now - timedelta(days=1), now).coverage.reasons
+        reasons = services.trail.rules.examine_events(now - timedelta(days=1), now).coverage.reasons
         return [reason for reason in reasons if LEFT_OUT in reason]
 
     assert gaps() == []
-    with services.events.file.writing() as connection:
+    with services.trail.events.file.writing() as connection:
         connection.exec_driver_sql("CREATE TABLE provider_event (id INTEGER)")
     said = f"keydeck events provider {LEFT_OUT}"
     assert gaps() == [f"Providers' events are in the store, and not examined: {said}"]

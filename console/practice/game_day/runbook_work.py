@@ -124,7 +124,7 @@ class RunbookWork:
 
     def close(self) -> None:
         """End the processes that steps have started, and the connections."""
-        processes = if_made(self.container.job_processes)
+        processes = if_made(self.container.tokens.processes)
         if processes is not None:
             processes.leave()
             processes.wait(GRACE_SECONDS)

@@ -149,7 +149,7 @@ def _deeds(sandbox: Sandbox, superuser: Engine) -> Iterator[tuple[datetime, Call
 
     def respond() -> None:
         services = Container(load().settings)
-        incidents = services.incidents
+        incidents = services.incident_response.incidents
         number = incidents.declare("token-compromise", IncidentScope(references=(_A_TOKEN,)), "A leak")
         for step in incidents.show(number).steps:
             incidents.skip(number, step.step.id, "It was a test account's.")

@@ -140,7 +140,7 @@ async def test_a_token_compromise_is_played_from_marked_rows_to_the_report(
         encryption_context=encryption_context(refs["v2"]),
     )
     sandbox.control.history([opened])
-    services.event_puller.pull_events(since=datetime.now(UTC) - timedelta(hours=1))
+    services.trail.puller.pull_events(since=datetime.now(UTC) - timedelta(hours=1))
 
     memory = remembered(tmp_path / "console.json")
     with logging_to(load().settings) as log:

@@ -72,7 +72,7 @@ def notices(services: Container, post: Post) -> NoticeService:
         services.state_engine,
         services.journal,
         NoticeSettings(receivers, environment="prod"),
-        lambda: services.incidents.incidents(closed=False),
+        lambda: services.incident_response.incidents.incidents(closed=False),
         read_only=False,
         send=post.send,
     )
@@ -82,7 +82,9 @@ def notices(services: Container, post: Post) -> NoticeService:
 
 def declared(services: Container, world: World) -> int:
     (ref,) = world.sealed_under(world.old_key)[:1]
-    return services.incidents.declare("token-compromise", IncidentScope(references=(str(ref),)))
+    return services.incident_response.incidents.declare(
+        "token-compromise", IncidentScope(references=(str(ref),))
+    )
 
 
 def due_now(superuser: Engine) -> None:
@@ -95,13 +97,13 @@ def test_incidents_and_approvals_are_told_once_each_to_whom_they_concern(
 ) -> None:
     number = declared(services, world)
     services.approvals.request("keys disable", "Disable alias/x <!channel>", "d1", {"key": "alias/x"})
-    services.incidents.assign(number, IncidentRole.LEAD, "ben")
-    services.incidents.assign(number, IncidentRole.OPERATIONS, "eva")
+    services.incident_response.incidents.assign(number, IncidentRole.LEAD, "ben")
+    services.incident_response.incidents.assign(number, IncidentRole.OPERATIONS, "eva")
     done = notices.tell()
     assert (done.made, done.sent, done.held, done.troubles) == (7, 5, 2, {})
-    for step in services.incidents.show(number).steps:
-        services.incidents.skip(number, step.step.id, "Not needed here.")
-    services.incidents.close(number, "A false alarm.")
+    for step in services.incident_response.incidents.show(number).steps:
+        services.incident_response.incidents.skip(number, step.step.id, "Not needed here.")
+    services.incident_response.incidents.close(number, "A false alarm.")
     done = notices.tell()
     assert (done.made, done.sent, done.held, done.troubles) == (2, 1, 3, {})
     assert post.titles("chat") == [
@@ -124,7 +126,7 @@ def test_a_step_that_is_late_is_told_once(
     services: Container, notices: NoticeService, post: Post, world: World, superuser: Engine
 ) -> None:
     number = declared(services, world)
-    step = services.incidents.show(number).steps[0]
+    step = services.incident_response.incidents.show(number).steps[0]
     with superuser.begin() as connection:
         connection.execute(text("UPDATE keydeck.incident_step SET begun_at = '2026-01-01', state = 'begun'"))
     notices.tell()

@@ -81,10 +81,10 @@ class Ground:
 
     def started(self, **options: Any) -> int:
         """A job that has begun, and that nobody works on; its number."""
-        plan = self.container.jobs.plan_job(
+        plan = self.container.tokens.jobs.plan_job(
             Verb.REENCRYPT, self.sealed(), self.world.current_key.arn, JobOptions()
         )
-        return self.container.jobs.start_job(plan, agreed(plan))
+        return self.container.tokens.jobs.start_job(plan, agreed(plan))
 
     def incident(self) -> tuple[IncidentService, int]:
         """An incident about a token of the test's own: what keeps it, and its number."""
@@ -105,7 +105,7 @@ class Ground:
     def moved(self) -> int:
         """A job that has moved a token; its number."""
         job = self.started()
-        assert self.container.jobs.join_job(job).done == 1
+        assert self.container.tokens.jobs.join_job(job).done == 1
         return job
 
     def plaintext(self, value: str = f"ghp_{MARKER}{1:025}") -> TokenRef:
@@ -150,7 +150,7 @@ def of_a_key_kind(ground: Ground, kind: ChangeKind) -> Recipe:
     """A change that there is something to do for."""
     if kind is ChangeKind.CREATE:
         change = KeyChange(kind, alias="every-operation", principals={Role.PLATFORM: (PLATFORM,)})
-        return through("key_changes", "plan_change", "make_change", change)
+        return through("key_management.changes", "plan_change", "make_change", change)
     key = ground.key(MultiRegion=kind is ChangeKind.REPLICATE)
     more: dict[str, Any] = {}
     match kind:
@@ -178,39 +178,39 @@ def of_a_key_kind(ground: Ground, kind: ChangeKind) -> Recipe:
             more["grant_id"] = grant["GrantId"]
         case ChangeKind.REPLICATE:
             more["region"] = "us-east-1"
-    return through("key_changes", "plan_change", "make_change", KeyChange(kind, key, **more))
+    return through("key_management.changes", "plan_change", "make_change", KeyChange(kind, key, **more))
 
 
 def of_tokens(ground: Ground, verb: Verb, *, as_a_job: bool = False) -> Recipe:
     selection = Selection((ground.plaintext(),)) if verb is Verb.ENCRYPT else ground.sealed()
     target = ground.world.current_key.arn
     if as_a_job:
-        return through("jobs", "plan_job", "start_job", verb, selection, target, JobOptions())
-    return through("work", "plan_reencryption", "run_plan", verb, selection, target)
+        return through("tokens.jobs", "plan_job", "start_job", verb, selection, target, JobOptions())
+    return through("tokens.work", "plan_reencryption", "run_plan", verb, selection, target)
 
 
 def restore(ground: Ground) -> Recipe:
     job = ground.moved()
-    return through("undoing", "plan_restore", "start_restore", job)
+    return through("tokens.undoing", "plan_restore", "start_restore", job)
 
 
 def put_back(ground: Ground) -> Recipe:
     ground.moved()
     (ref,) = ground.sealed().references
-    return through("backup_restoring", "plan_restore", "restore_envelopes", BackupSelection((ref,)))
+    return through("tokens.backup_restoring", "plan_restore", "restore_envelopes", BackupSelection((ref,)))
 
 
 def purge(ground: Ground) -> Recipe:
     ground.moved()
-    return through("undoing", "plan_purge", "purge_backups")
+    return through("tokens.undoing", "plan_purge", "purge_backups")
 
 
 def enter(ground: Ground) -> Recipe:
     ref, new = ground.plaintext(), f"ghp_{MARKER}{2:025}"
     ground.providers.issue(new)
     return Recipe(
-        lambda container: container.entering.plan_entry(ref, Secret.of(new)),
-        lambda container, plan, consent: container.entering.enter_token(plan, Secret.of(new), consent),
+        lambda container: container.tokens.entering.plan_entry(ref, Secret.of(new)),
+        lambda container, plan, consent: container.tokens.entering.enter_token(plan, Secret.of(new), consent),
     )
 
 
@@ -229,7 +229,7 @@ def guard(ground: Ground) -> Recipe:
     """Of a column that holds envelopes alone, in a table that this role owns."""
     hand_over(ground.superuser, "gh_connection")
     request = GuardRequest(columns=("gh_connection.refresh_token",))
-    return through("column_guards", "plan_guard", "change_guards", request)
+    return through("tokens.column_guards", "plan_guard", "change_guards", request)
 
 
 def tripwires_of(container: Container) -> Any:
@@ -264,14 +264,16 @@ OF_FORENSICS: dict[str, Callable[[Ground], Recipe]] = {
 
 def revoke(ground: Ground) -> Recipe:
     ref = ground.plaintext()
-    return through("providers", "plan_revocation", "revoke", (ref,))
+    return through("tokens.providers", "plan_revocation", "revoke", (ref,))
 
 
 def incident_run(ground: Ground) -> Recipe:
     incidents, number = ground.incident()
     return Recipe(
         lambda _: incidents.plan_action(number, "revoke"),
-        lambda container, plan, consent: container.incidents.run_action(number, "revoke", plan, consent),
+        lambda container, plan, consent: container.incident_response.incidents.run_action(
+            number, "revoke", plan, consent
+        ),
     )
 
 
@@ -283,10 +285,14 @@ def accept_lost(ground: Ground) -> Recipe:
     broken = replace(envelope, encrypted_data_key=damaged(envelope.encrypted_data_key))
     ground.plaintext(serialise(broken))
     with closing(Container(load().settings)) as declaring:
-        number = declaring.incidents.declare("key-compromise", IncidentScope(key=key))
+        number = declaring.incident_response.incidents.declare("key-compromise", IncidentScope(key=key))
     return Recipe(
-        lambda container: container.incidents.plan_accept_lost(number, "Its owner connects again."),
-        lambda container, plan, consent: container.incidents.accept_lost(number, plan, consent),
+        lambda container: container.incident_response.incidents.plan_accept_lost(
+            number, "Its owner connects again."
+        ),
+        lambda container, plan, consent: container.incident_response.incidents.accept_lost(
+            number, plan, consent
+        ),
     )
 
 
@@ -346,8 +352,8 @@ def of_a_job_there_is(word: str) -> Callable[[Ground], Deed]:
     def make(ground: Ground) -> Deed:
         job = ground.started()
         if word == "resume":
-            ground.container.jobs.pause_job(job)
-        return Deed(lambda container: getattr(container.jobs, f"{word}_job")(job))
+            ground.container.tokens.jobs.pause_job(job)
+        return Deed(lambda container: getattr(container.tokens.jobs, f"{word}_job")(job))
 
     return make
 
@@ -355,14 +361,14 @@ def of_a_job_there_is(word: str) -> Callable[[Ground], Deed]:
 def retry(ground: Ground) -> Deed:
     """Of a job that was cancelled: refused."""
     job = ground.started()
-    ground.container.jobs.cancel_job(job)
-    return Deed(lambda container: container.jobs.retry_job(job), "refused")
+    ground.container.tokens.jobs.cancel_job(job)
+    return Deed(lambda container: container.tokens.jobs.retry_job(job), "refused")
 
 
 def join(ground: Ground) -> Deed:
     """The journal has what the job was begun as, and that it has ended."""
     job = ground.started()
-    return Deed(lambda container: container.jobs.join_job(job), journaled_as="reencrypt")
+    return Deed(lambda container: container.tokens.jobs.join_job(job), journaled_as="reencrypt")
 
 
 def of_a_step(word: str, step: str, *arguments: str, after: str = "") -> Callable[[Ground], Deed]:
@@ -383,7 +389,7 @@ def declare(ground: Ground) -> Deed:
 def of_an_incident(word: str, *given: object) -> Callable[[Ground], Deed]:
     def make(ground: Ground) -> Deed:
         _, number = ground.incident()
-        return Deed(lambda container: getattr(container.incidents, word)(number, *given))
+        return Deed(lambda container: getattr(container.incident_response.incidents, word)(number, *given))
 
     return make
 
@@ -431,12 +437,12 @@ def init(ground: Ground) -> Deed:
 
 
 def suppress(container: Container) -> object:
-    return container.trail_rules.suppress("event-key-disabled", "*", "planned", 1, "ana")
+    return container.trail.rules.suppress("event-key-disabled", "*", "planned", 1, "ana")
 
 
 def unsuppress(ground: Ground) -> Deed:
     suppress(ground.container)
-    return Deed(lambda container: container.trail_rules.unsuppress(1))
+    return Deed(lambda container: container.trail.rules.unsuppress(1))
 
 
 def register(container: Container) -> object:

@@ -187,20 +187,20 @@ def test_a_block_by_keydeck_is_the_moment_from_which_denials_count(
     services: Container, sandbox: Sandbox, platform: Engine
 ) -> None:
     key = str(sandbox.client("kms").create_key()["KeyMetadata"]["Arn"])
-    number = services.incidents.declare("key-compromise", IncidentScope(key=key))
-    before = services.incidents.callers(number)
+    number = services.incident_response.incidents.declare("key-compromise", IncidentScope(key=key))
+    before = services.incident_response.incidents.callers(number)
     assert before is not None
     assert before.since is None
     somebody = "arn:aws:iam::123456789012:role/somebody-else"
-    plan = services.key_changes.plan_change(KeyChange(ChangeKind.BLOCK, key, principal=somebody))
+    plan = services.key_management.changes.plan_change(KeyChange(ChangeKind.BLOCK, key, principal=somebody))
     agreed = Consent.typed(plan, plan.confirmation) if plan.confirmation else Consent.pressed(plan)
-    assert services.key_changes.make_change(plan, agreed).verified
-    after = services.incidents.callers(number)
+    assert services.key_management.changes.make_change(plan, agreed).verified
+    after = services.incident_response.incidents.callers(number)
     assert after is not None
     assert after.since is not None
-    other = services.incidents.declare(
+    other = services.incident_response.incidents.declare(
         "key-compromise", IncidentScope(key=str(sandbox.client("kms").create_key()["KeyMetadata"]["Arn"]))
     )
-    untouched = services.incidents.callers(other)
+    untouched = services.incident_response.incidents.callers(other)
     assert untouched is not None
     assert untouched.since is None

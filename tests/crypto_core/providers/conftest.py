@@ -31,7 +31,9 @@ class Waited:
 
 
 def asking_at(services: Container, endpoints: Endpoints) -> TokenAsking:
-    return TokenAsking(services.inventory, services.store, services.catalogue, services.opener, endpoints)
+    return TokenAsking(
+        services.inventory, services.store, services.catalogue, services.tokens.opener, endpoints
+    )
 
 
 @pytest.fixture

@@ -129,9 +129,10 @@ def test_jobs_probes_and_verification_have_receipts_in_the_table(
     keys = [key.arn for key in (world.old_key, world.current_key)]
     before = {key: set(records(key)) for key in keys}
     recording.status.take_census()
-    assert all(one.opened for one in recording.work.verify_tokens(Selection(refs[:2])))
-    plan = recording.jobs.plan_job(Verb.REENCRYPT, Selection(refs), world.current_key.arn, JobOptions())
-    assert recording.jobs.join_job(recording.jobs.start_job(plan, Consent.typed(plan, "5"))).done == 5
+    assert all(one.opened for one in recording.tokens.work.verify_tokens(Selection(refs[:2])))
+    jobs = recording.tokens.jobs
+    plan = jobs.plan_job(Verb.REENCRYPT, Selection(refs), world.current_key.arn, JobOptions())
+    assert jobs.join_job(jobs.start_job(plan, Consent.typed(plan, "5"))).done == 5
     recording.close()
     made = {
         request_id: record

@@ -39,7 +39,7 @@ def platform_runs(platform: Engine, *statements: str) -> None:
 def test_an_ordinary_trigger_is_named_in_the_plan_and_lets_the_run_finish(
     services: Container, platform: Engine, ref: TokenRef, world: World
 ) -> None:
-    work = services.work
+    work = services.tokens.work
     before = work.plan_reencryption(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
     platform_runs(platform, TOUCH, TRIGGER)
     plan = work.plan_reencryption(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
@@ -57,13 +57,13 @@ def test_code_that_changes_between_plan_and_write_stops_run_and_job(
     services: Container, platform: Engine, ref: TokenRef, world: World
 ) -> None:
     platform_runs(platform, TOUCH, TRIGGER)
-    plan = services.work.plan_reencryption(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
-    jobs = services.jobs
+    plan = services.tokens.work.plan_reencryption(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
+    jobs = services.tokens.jobs
     as_job = jobs.plan_job(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn, JobOptions())
     started = jobs.start_job(as_job, Consent.by_option(as_job, ["public.touch()"]))
     platform_runs(platform, TOUCH.replace("RETURN NEW", "RETURN OLD"))
     with pytest.raises(RefusedError, match=r"has changed since the plan: trigger touched"):
-        services.work.run_plan(plan, Consent.by_option(plan, ["public.touch()"]))
+        services.tokens.work.run_plan(plan, Consent.by_option(plan, ["public.touch()"]))
     with pytest.raises(RefusedError, match=r"has changed since the plan: trigger touched"):
         jobs.start_job(as_job, Consent.by_option(as_job, ["public.touch()"]))
     with pytest.raises(RefusedError, match=r"has changed since the plan: trigger touched"):
@@ -95,17 +95,17 @@ def test_on_the_command_line_code_is_agreed_to_by_name_or_once_for_all_in_the_se
 def test_restoring_and_replacing_name_it_too(
     services: Container, platform: Engine, ref: TokenRef, world: World
 ) -> None:
-    work = services.work
+    work = services.tokens.work
     plan = work.plan_reencryption(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
     work.run_plan(plan, Consent.by_option(plan))
     platform_runs(platform, TOUCH, TRIGGER)
-    restore = services.backup_restoring.plan_restore(BackupSelection((ref,)))
-    entry = services.entering.plan_row(ref, Secret.of("gho_" + "x" * 36), replaced=False)
+    restore = services.tokens.backup_restoring.plan_restore(BackupSelection((ref,)))
+    entry = services.tokens.entering.plan_row(ref, Secret.of("gho_" + "x" * 36), replaced=False)
     for each in (restore, entry):
         assert each.unagreed == ("public.touch()",)
     with pytest.raises(NotConfirmedError, match=r"public\.touch"):
-        services.backup_restoring.restore_envelopes(restore, Consent.by_option(restore))
+        services.tokens.backup_restoring.restore_envelopes(restore, Consent.by_option(restore))
     platform_runs(platform, TOUCH.replace("RETURN NEW", "RETURN OLD"))
-    assert services.backup_restoring.plan_restore(BackupSelection((ref,))).digest != restore.digest
+    assert services.tokens.backup_restoring.plan_restore(BackupSelection((ref,))).digest != restore.digest
     with pytest.raises(RefusedError, match="has changed since the plan"):
-        services.entering.read_old(entry)
+        services.tokens.entering.read_old(entry)

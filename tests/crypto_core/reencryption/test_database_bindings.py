@@ -56,8 +56,8 @@ def reencrypt(container: Container, ref: TokenRef, key: str) -> None:
 
 
 def start(container: Container, selection: Selection, key: str) -> int:
-    plan = container.jobs.plan_job(Verb.REENCRYPT, selection, key, JobOptions())
-    return container.jobs.start_job(plan, Consent.by_option(plan))
+    plan = container.tokens.jobs.plan_job(Verb.REENCRYPT, selection, key, JobOptions())
+    return container.tokens.jobs.start_job(plan, Consent.by_option(plan))
 
 
 def test_an_unbound_envelope_becomes_a_bound_one_and_its_plan_says_so(
@@ -218,9 +218,9 @@ def test_what_is_encrypted_in_place_is_bound(made: Make, world: World, stored: S
 
 def test_an_entered_token_is_bound(made: Make, world: World, stored: Stored) -> None:
     ref = next(ref for ref in world.sealed_under(world.current_key) if ref.table == "gh_connection")
-    entering = made("v1").entering
+    entering = made("v1").tokens.entering
     assert entering.plan_entry(ref, Secret.of("ghp_" + "Ab1" * 12)).format is Format.V1
-    entering = made().entering
+    entering = made().tokens.entering
     plan = entering.plan_entry(ref, Secret.of("ghp_" + "Ab1" * 12))
     assert plan.format is Format.V2_BOUND
     assert any(f'KEYDECK_BINDING="{OWN}"' in warning for warning in plan.warnings)
@@ -233,8 +233,8 @@ def test_a_job_is_worked_on_with_its_own_binding_alone(made: Make, world: World,
     number = start(own, Selection(refs), world.current_key.arn)
     for elsewhere, is_set in ((OTHER, f'"{OTHER}"'), (None, "not set")):
         with pytest.raises(JobError, match=f'seals for database "{OWN}", and KEYDECK_BINDING is {is_set}'):
-            made(binding=elsewhere).jobs.join_job(number)
-    assert own.jobs.join_job(number).done == len(refs)
+            made(binding=elsewhere).tokens.jobs.join_job(number)
+    assert own.tokens.jobs.join_job(number).done == len(refs)
     for ref in refs:
         assert parse(stored(ref)).named_database == OWN
         assert crypto_core.decrypt_token(stored(ref), ref, binding=OWN) == world.token_for(ref)
@@ -247,8 +247,8 @@ def test_a_job_leaves_another_databases_envelope_as_it_is_and_says_whose_it_is(
     reencrypt(made(), ref, world.old_key.arn)
     before = stored(ref)
     number = start(elsewhere, Selection((ref,)), world.current_key.arn)
-    assert elsewhere.jobs.join_job(number).done == 0
-    (unwritten,) = elsewhere.jobs.unwritten(number, "another-database")
+    assert elsewhere.tokens.jobs.join_job(number).done == 0
+    (unwritten,) = elsewhere.tokens.jobs.unwritten(number, "another-database")
     assert f'sealed for database "{OWN}"' in unwritten.reason
     assert stored(ref) == before
 
@@ -258,11 +258,11 @@ def test_what_a_job_replaced_is_restored_bound_as_it_was(made: Make, world: Worl
     reencrypt(own, ref, world.old_key.arn)
     before = stored(ref)
     number = start(own, Selection((ref,)), world.current_key.arn)
-    assert own.jobs.join_job(number).done == 1
+    assert own.tokens.jobs.join_job(number).done == 1
     assert stored(ref) != before
-    plan = own.undoing.plan_restore(number)
-    undoing = own.undoing.start_restore(plan, Consent.by_option(plan))
-    assert own.jobs.join_job(undoing).done == 1
+    plan = own.tokens.undoing.plan_restore(number)
+    undoing = own.tokens.undoing.start_restore(plan, Consent.by_option(plan))
+    assert own.tokens.jobs.join_job(undoing).done == 1
     assert stored(ref) == before
     assert crypto_core.decrypt_token(before, ref, binding=OWN) == world.token_for(ref)
 

@@ -26,4 +26,4 @@ def hand_over(superuser: Engine, *names: str) -> None:
 def guards(services: Container, superuser: Engine) -> ColumnGuardService:
     """The service of a role that owns the platform's tables."""
     hand_over(superuser, *(table.name for table in PLATFORM_TABLES))
-    return services.column_guards
+    return services.tokens.column_guards

@@ -157,8 +157,8 @@ def test_with_all_what_is_there_stays_and_nothing_new_comes_until_it_is_clean(
     assert (again.steps, "Not validated" in again.left_out[0].reason) == ((), True)
 
     selection = Selection(unprotected=True)
-    work = services.work.plan_reencryption(Verb.ENCRYPT, selection, world.current_key.arn)
-    services.work.run_plan(work, Consent.by_option(work))
+    work = services.tokens.work.plan_reencryption(Verb.ENCRYPT, selection, world.current_key.arn)
+    services.tokens.work.run_plan(work, Consent.by_option(work))
     execute(platform, "UPDATE slack_connection SET bot_token = '' WHERE bot_token NOT LIKE 'djF8%'")
     plan = guards.plan_guard(GuardRequest(columns=(SLACK,)))
     assert [step.kind for step in plan.steps] == [StepKind.VALIDATE]
@@ -174,8 +174,8 @@ def test_a_column_that_keydeck_encrypted_in_place_is_left_out_for_who_writes_the
         row = connection.scalar(text("SELECT min(id) FROM slack_connection"))
         connection.execute(text(f"UPDATE slack_connection SET bot_token = '{PLAINTEXT}' WHERE id = {row}"))
     selection = Selection((TokenRef("slack_connection", "bot_token", str(row)),))
-    work = services.work.plan_reencryption(Verb.ENCRYPT, selection, world.current_key.arn)
-    services.work.run_plan(work, Consent.by_option(work))
+    work = services.tokens.work.plan_reencryption(Verb.ENCRYPT, selection, world.current_key.arn)
+    services.tokens.work.run_plan(work, Consent.by_option(work))
     plan = guards.plan_guard(GuardRequest(columns=(SLACK,)))
     assert (plan.steps, "encrypted tokens in place" in plan.left_out[0].reason) == ((), True)
     plan = guards.plan_guard(GuardRequest(columns=(SLACK,), everything=True))
@@ -210,7 +210,7 @@ def test_of_two_who_apply_at_once_both_end_with_the_guards_there(
     with ThreadPoolExecutor(2) as pool:
         both = [
             pool.submit(one.change_guards, plan, Consent.pressed(plan))
-            for one in (guards, other.column_guards)
+            for one in (guards, other.tokens.column_guards)
         ]
         ended = [result.exception() or result.result() for result in both]
     other.close()
@@ -481,7 +481,7 @@ def test_a_partition_is_guarded_with_its_table(services: Container, superuser: E
 def test_who_does_not_own_the_tables_is_told_who_does_and_what_the_owner_can_run(
     services: Container, platform: Engine
 ) -> None:
-    guards = services.column_guards
+    guards = services.tokens.column_guards
     with pytest.raises(RefusedError, match=f"public.gh_connection belongs to {PLATFORM}") as refused:
         guards.plan_guard(GuardRequest())
     assert "keydeck guard --sql" in refused.value.remedy
@@ -559,8 +559,8 @@ def test_keydecks_own_writes_pass_every_guard(
 ) -> None:
     assert applied(guards, everything=True).done
     ref = next(r for r in world.sealed_under(world.old_key) if r.column == "refresh_token")
-    plan = services.work.plan_reencryption(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
-    assert services.work.run_plan(plan, Consent.by_option(plan)).done == 1
+    plan = services.tokens.work.plan_reencryption(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
+    assert services.tokens.work.run_plan(plan, Consent.by_option(plan)).done == 1
     assert TokenCipher(services.keyring).decrypt(stored(ref)) is not None
 
 

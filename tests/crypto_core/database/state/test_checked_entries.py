@@ -256,7 +256,7 @@ def test_evidence_is_of_an_open_incident_and_a_loss_of_its_key(
 ) -> None:
     responder = login(KeydeckRole.RESPONDER)
     key = world.old_key.arn
-    number = services.incidents.declare("key-compromise", IncidentScope(key=key))
+    number = services.incident_response.incidents.declare("key-compromise", IncidentScope(key=key))
     place = ["gh_connection", "access_token", "1", None]
     loss = {"key_arn": key, "reason": "r", "number": 1, "tokens": [{"sha256": HEX, "place": place}]}
 
@@ -285,7 +285,7 @@ def test_evidence_is_of_an_open_incident_and_a_loss_of_its_key(
         assert refused(responder, "keep_evidence", **told(loss, **changed)) == WRONG, changed
     assert refused(responder, "keep_evidence", **told(loss, content="garbage")) == "22P02"
     piece = call(responder, "keep_evidence", **told(loss))
-    assert json.loads(services.incidents.evidence(number, piece)) == loss
+    assert json.loads(services.incident_response.incidents.evidence(number, piece)) == loss
     with pytest.raises(DBAPIError), responder.begin() as connection:
         connection.execute(text("UPDATE keydeck.incident_evidence SET content = '{}'"))
 
@@ -313,7 +313,7 @@ def test_garbage_from_before_entries_were_checked_breaks_no_evidence_and_grants_
 ) -> None:
     """Whoever could append to the journal then could write these under any action."""
     key = world.old_key.arn
-    number = services.incidents.declare("key-compromise", IncidentScope(key=key))
+    number = services.incident_response.incidents.declare("key-compromise", IncidentScope(key=key))
     place = ["gh_connection", "access_token", "1", None]
     loss = {"key_arn": key, "reason": "r", "number": 1, "tokens": [{"sha256": HEX, "place": place}]}
     told = {"incident": number, "step": "", "kind": "accepted-loss", "title": "t", "at": datetime.now(UTC)}
@@ -332,7 +332,7 @@ def test_garbage_from_before_entries_were_checked_breaks_no_evidence_and_grants_
     piece = call(services.engine, "keep_evidence", **told, content=json.dumps(loss))
     assert (piece, json.loads(store.content(number, piece))) == (1, loss)
     assert len(read_acceptances(store).losses) == 1
-    assert services.incidents.report(number, "json")
+    assert services.incident_response.incidents.report(number, "json")
     assert services.tripwire_list.decoys(anew=True).rows == ()
     # An acceptance from then is none any more, and evidence counts unless another entry denies it.
     age("true")
@@ -340,7 +340,7 @@ def test_garbage_from_before_entries_were_checked_breaks_no_evidence_and_grants_
     assert (read.losses, len(read.troubles)) == ((), 1)
     with pytest.raises(EvidenceError, match="not what the journal says"):
         store.content(number, piece)
-    assert services.incidents.report(number, "json")
+    assert services.incident_response.incidents.report(number, "json")
 
 
 def test_an_approval_that_an_older_entry_used_stays_used(services: Container, superuser: Engine) -> None:

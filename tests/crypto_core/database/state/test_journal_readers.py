@@ -21,7 +21,7 @@ CHECKED = {
 SHOWN = {
     "console/practice/drill.py": "a count is printed",
     "console/commands/journal.py": "the list of entries",
-    "console/container.py": "hands actors to a remark of the block",
+    "console/incident_services.py": "hands actors to a remark of the block",
     "crypto_core/compliance/journal_changes.py": "changes according to the journal; who approved is checked",
     "crypto_core/compliance/pack/verification.py": "entries of a file; names and removals are checked",
     "crypto_core/database/connection/engine.py": "the table's name, to say which grant is missing",

@@ -274,13 +274,13 @@ def test_who_was_taken_over_from_changes_no_key_and_begins_nothing(
     frozen: Frozen, services: Container, sandbox: Sandbox, new_key: Callable[[], str], kms: KmsApi
 ) -> None:
     key = new_key()
-    change = services.key_changes.plan_change(KeyChange(ChangeKind.DISABLE, key))
+    change = services.key_management.changes.plan_change(KeyChange(ChangeKind.DISABLE, key))
     with holding(frozen.lease):
         kms.call("DescribeKey", KeyId=key)
         with pytest.raises(StepLostError):
             kms.call("DisableKey", KeyId=key)
         with pytest.raises(StepLostError):
-            services.key_changes.make_change(change, agreed(change))
+            services.key_management.changes.make_change(change, agreed(change))
     assert kms.call("DescribeKey", KeyId=key)["KeyMetadata"]["KeyState"] == "Enabled"
     outcomes = [e.outcome for e in services.journal.entries() if e.action == "keys disable"]
     assert "started" not in outcomes
@@ -292,7 +292,7 @@ def test_a_token_whose_step_was_taken_over_before_the_commit_stays_as_it_was(
 ) -> None:
     ref = world.sealed_under(world.old_key)[0]
     before = stored(ref)
-    plan = services.work.plan_reencryption(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
+    plan = services.tokens.work.plan_reencryption(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
     lost: Any = frozen.lease
 
     class AfterTheBeginning:
@@ -306,7 +306,7 @@ def test_a_token_whose_step_was_taken_over_before_the_commit_stays_as_it_was(
                 lost.require()
 
     with holding(AfterTheBeginning()), pytest.raises(StepLostError):
-        services.work.run_plan(plan, agreed(plan))
+        services.tokens.work.run_plan(plan, agreed(plan))
     assert stored(ref) == before
     assert scalar(superuser, "SELECT count(*) FROM keydeck.envelope_backup") == 0
 

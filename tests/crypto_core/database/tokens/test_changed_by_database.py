@@ -224,8 +224,8 @@ def test_a_token_that_is_shortened_at_commit_is_not_called_written_and_can_be_re
     assert f"keydeck backups restore {ref}" in raised.value.remedy
     assert len(services.store.read_token(ref).value.reveal()) == 40
     execute(superuser, "DROP TRIGGER t ON gh_connection")
-    plan = services.backup_restoring.plan_restore(BackupSelection((ref,)))
-    assert services.backup_restoring.restore_envelopes(plan, Consent.by_option(plan)).complete
+    plan = services.tokens.backup_restoring.plan_restore(BackupSelection((ref,)))
+    assert services.tokens.backup_restoring.restore_envelopes(plan, Consent.by_option(plan)).complete
     assert decrypt_token(services.store.read_token(ref).value.reveal()) == opened
 
 

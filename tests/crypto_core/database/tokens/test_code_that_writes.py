@@ -141,7 +141,7 @@ def test_a_plan_names_it(
     services: Container, platform: Engine, superuser: Engine, ref: TokenRef, world: World, kind: str
 ) -> None:
     attach(platform, superuser, kind, "")
-    plan = services.work.plan_reencryption(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
+    plan = services.tokens.work.plan_reencryption(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
     (code,) = plan.code
     assert (code.function or kind) in ("public.evil(text)", "public.evil()", "rule")
     assert any(str(code) in warning for warning in plan.warnings)
@@ -151,9 +151,9 @@ def test_a_stopped_run_is_journaled_as_failed_with_what_was_written(
     services: Container, platform: Engine, superuser: Engine, ref: TokenRef, world: World
 ) -> None:
     attach(platform, superuser, "constraint trigger", ENTRY)
-    plan = services.work.plan_reencryption(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
+    plan = services.tokens.work.plan_reencryption(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
     with pytest.raises(ForeignWriteError, match="keys enable by arn:aws:iam::1:user/ben"):
-        services.work.run_plan(plan, Consent.by_option(plan, plan.unagreed))
+        services.tokens.work.run_plan(plan, Consent.by_option(plan, plan.unagreed))
     last = services.journal.entries()[-1]
     assert (last.action, last.outcome) == ("reencrypt", Outcome.FAILED.value)
     assert "keys enable by arn:aws:iam::1:user/ben" in last.detail
@@ -217,8 +217,8 @@ def test_nobody_but_the_owner_writes_backups_and_each_purge_makes_its_entry(
         "AND t.privilege_type <> 'SELECT'",
     )
     assert not grants
-    plan = services.undoing.plan_purge()
-    assert services.undoing.purge_backups(plan, Consent.by_option(plan)) == 1
+    plan = services.tokens.undoing.plan_purge()
+    assert services.tokens.undoing.purge_backups(plan, Consent.by_option(plan)) == 1
     (entry,) = [e for e in services.journal.entries() if e.action == "envelopes purged"]
     assert '"purged": 1' in entry.detail
 
@@ -256,7 +256,7 @@ def test_a_job_stops_for_all_who_work_on_it_and_the_journal_says_why(
     error: type[DatabaseError],
 ) -> None:
     attach(platform, superuser, "constraint trigger", deed)
-    jobs = services.jobs
+    jobs = services.tokens.jobs
     plan = jobs.plan_job(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn, JobOptions())
     number = jobs.start_job(plan, Consent.by_option(plan, plan.unagreed))
     with pytest.raises(error):

@@ -34,7 +34,7 @@ def classic(scopes: set[str], start: int = 0) -> str:
 @pytest.fixture
 def real(stage: Stage, sandbox: Sandbox) -> Stage:
     sandbox.providers.clear()
-    parts = replace(stage.parts, providers=stage.container.providers)
+    parts = replace(stage.parts, providers=stage.container.tokens.providers)
     return with_abilities(replace(stage, parts=parts, tools=token_tools(parts, stage.open_restored)))
 
 

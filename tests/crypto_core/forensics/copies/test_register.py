@@ -83,16 +83,16 @@ def test_a_deletion_names_the_copies_that_need_the_key(
 ) -> None:
     arn = sandbox.client("kms").create_key(Description="of the test")["KeyMetadata"]["Arn"]
     change = KeyChange(ChangeKind.SCHEDULE_DELETION, key=arn)
-    plan = services.key_changes.plan_change(change)
+    plan = services.key_management.changes.plan_change(change)
     assert any(w.startswith("No copies are registered") for w in plan.warnings)
     assert plan.as_json()["tokens"]["copies"]["needing"] == []
 
     services.of(ForensicsServices).copy_register.add(NewCopy("weekly", holding(under(arn, 12)), NOW))
-    plan = services.key_changes.plan_change(change)
+    plan = services.key_management.changes.plan_change(change)
     assert any("Copy weekly" in w and "12 envelopes" in w for w in plan.warnings)
     assert not any("No copies are registered" in w for w in plan.warnings)
 
-    other = services.key_changes.plan_change(replace(change, key=world.old_key.arn))
+    other = services.key_management.changes.plan_change(replace(change, key=world.old_key.arn))
     assert any("None of the registered copies (1) needs the key" in w for w in other.warnings)
 
 

@@ -81,8 +81,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
                 for record in records_of(json.loads(json.dumps(page, default=str)))
                 if (found := read_record(record)) is not None
             ]
-            services.events.add(records)
-            log = ProviderLog(services.events.file)
+            services.trail.events.add(records)
+            log = ProviderLog(services.trail.events.file)
             puller = LogPuller(log, services.settings.endpoints)
             for provider, name in (("github", "all"), ("slack", ""), ("atlassian", ATLASSIAN_ORG)):
                 since = sandbox.world.now - timedelta(days=8)
@@ -94,13 +94,13 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
             refs = {ref: parse_reference(ref) for ref in (*stolen, *sorted(others)[:: len(others) // 12])}
             github = tuple(r for r in refs.values() if isinstance(r, TokenRef) and r.table == "gh_connection")
             services.of(ForensicsServices).token_hashing.note(github, "the test")
-            joined = TokenUses(log, services.events)
+            joined = TokenUses(log, services.trail.events)
             judge = joined.judge()
             timelines = {}
             for text, ref in refs.items():
                 assert isinstance(ref, TokenRef)
-                timelines[text] = joined.use_of(services.event_use.token_timeline(ref), judge)
-            yield Scene(sandbox, services, log, services.events, uses, timelines)
+                timelines[text] = joined.use_of(services.trail.use.token_timeline(ref), judge)
+            yield Scene(sandbox, services, log, services.trail.events, uses, timelines)
             services.close()
 
 
@@ -191,7 +191,7 @@ def test_the_rules_find_the_intruder_alone(scene: Scene) -> None:
     assert [one for one in later if isinstance(one, Gap) or one.rule != old] == []
     (gap,) = [one for one in rules(end - timedelta(days=9), end, None) if isinstance(one, Gap)]
     assert "usual isn't known" in gap.reason
-    examined = scene.services.trail_rules.examine_events(begin - timedelta(minutes=5), end)
+    examined = scene.services.trail.rules.examine_events(begin - timedelta(minutes=5), end)
     assert {one.rule for one in findings} <= {one.rule for one in examined.findings}
 
 
@@ -204,7 +204,7 @@ def test_an_old_token_that_is_used_after_it_was_replaced_is_a_fact(scene: Scene)
     replaced = used[0].at + timedelta(milliseconds=1)
     book.note({ref: digest}, "an incident", used[0].at - timedelta(days=30))
     book.note({ref: b"\1" * 32}, "an incident", replaced)
-    timeline = scene.services.event_use.token_timeline(ref)
+    timeline = scene.services.trail.use.token_timeline(ref)
     use = TokenUses(scene.log, scene.events).use_of(timeline)
     old = [deed for deed in use.deeds if deed.old]
     wanted = [
@@ -241,6 +241,6 @@ def test_what_is_not_covered_is_named(scene: Scene) -> None:
         if ref.table == "gh_connection" and token.corruption is None and str(ref) not in scene.timelines
     )
     joined = TokenUses(scene.log, scene.events)
-    use = joined.use_of(scene.services.event_use.token_timeline(unknown))
+    use = joined.use_of(scene.services.trail.use.token_timeline(unknown))
     assert any(f"keydeck events provider hash {unknown}" in reason for reason in use.coverage.reasons)
     assert use.used == 0

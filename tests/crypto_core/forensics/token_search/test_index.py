@@ -173,8 +173,8 @@ def test_what_keydeck_writes_stays_in_the_index(indexing: Container, world: Worl
     fill(indexing)
     before = index_of(indexing).status()
     for verb in (Verb.REWRAP, Verb.REENCRYPT):
-        plan = indexing.work.plan_reencryption(verb, Selection((ref,)), world.current_key.arn)
-        indexing.work.run_plan(plan, Consent.pressed(plan))
+        plan = indexing.tokens.work.plan_reencryption(verb, Selection((ref,)), world.current_key.arn)
+        indexing.tokens.work.run_plan(plan, Consent.pressed(plan))
     status = index_of(indexing).status()
     assert (status.covered, status.entries) == (before.covered, before.entries + 2)
     result = search_of(indexing).find_rows(wanted(world.token_for(ref)))
@@ -328,19 +328,20 @@ def test_a_scope_that_leaves_out_a_row_with_the_same_token_is_not_known_to_be_wh
     first, second, *_ = of_github(world)
     store_anew(indexing, platform, second, world.token_for(first))
     scope = IncidentScope(references=(str(first),))
-    number = services.incidents.declare("token-compromise", scope)
-    before = services.incidents.look_at_check(number, "scope")
+    number = services.incident_response.incidents.declare("token-compromise", scope)
+    before = services.incident_response.incidents.look_at_check(number, "scope")
     assert before.state is CheckState.PASSED
     assert any(
         line.startswith("Not known: whether other rows hold the same tokens.") for line in before.lines
     )
     fill(indexing)
-    left_out = indexing.incidents.look_at_check(number, "scope")
+    left_out = indexing.incident_response.incidents.look_at_check(number, "scope")
     assert left_out.state is CheckState.FAILED
     assert left_out.lines[0].startswith("1 row outside the scope hold")
     assert str(second) in left_out.lines[1]
     both = IncidentScope(references=(str(first), str(second)))
-    whole = indexing.incidents.look_at_check(indexing.incidents.declare("token-compromise", both), "scope")
+    incidents = indexing.incident_response.incidents
+    whole = incidents.look_at_check(incidents.declare("token-compromise", both), "scope")
     assert whole.state is CheckState.PASSED
     # What does not open is in no index.
     assert whole.lines[-1].startswith("Not known to the index: 0 tokens in scope and ")

@@ -117,8 +117,8 @@ def test_tripwires_that_are_added_and_removed_at_once_are_all_there_or_all_gone(
 
 def test_while_a_job_runs_no_decoy_is_added(tripwires: Tripwires, services: Container, world: World) -> None:
     refs = Selection(tuple(world.sealed_under(world.old_key)[:1]))
-    plan = services.jobs.plan_job(Verb.REENCRYPT, refs, world.current_key.arn, JobOptions())
-    services.jobs.start_job(plan, Consent.by_option(plan))
+    plan = services.tokens.jobs.plan_job(Verb.REENCRYPT, refs, world.current_key.arn, JobOptions())
+    services.tokens.jobs.start_job(plan, Consent.by_option(plan))
     with pytest.raises(RefusedError, match="is running"):
         tripwires.plan_add(AddRequest("gh_connection", new_key=True))
 
@@ -130,15 +130,15 @@ def test_a_job_over_all_tokens_and_whatever_looks_for_tokens_trips_no_wire(
     assert state is not None
     fresh = Container(services.settings)
     try:
-        plan = fresh.jobs.plan_job(
+        plan = fresh.tokens.jobs.plan_job(
             Verb.REENCRYPT, Selection(under_key=world.old_key.arn), world.current_key.arn, JobOptions()
         )
-        job = fresh.jobs.start_job(plan, Consent.by_option(plan))
-        assert fresh.jobs.join_job(job).done
+        job = fresh.tokens.jobs.start_job(plan, Consent.by_option(plan))
+        assert fresh.tokens.jobs.join_job(job).done
         fresh.status.take_census()
         fresh.status.prove(about=world.old_key.arn)
         fresh.status.find_copies()
-        fresh.verifier.verify_selection(Selection())
+        fresh.tokens.verifier.verify_selection(Selection())
         assert fresh.of(ForensicsServices).token_search is not None
         assert all(one.stands for one in tripwires.states())
     finally:
@@ -201,5 +201,5 @@ def test_no_decoy_is_sent_to_a_provider(tripwires: Tripwires, services: Containe
     assert state is not None
     ref = parse_reference(state.refs[0])
     with pytest.raises(RefusedError, match="is sent to no provider"):
-        services.providers.plan_revocation((ref,))
+        services.tokens.providers.plan_revocation((ref,))
     assert opened_under(sandbox, state.key_arn) == []

@@ -61,7 +61,7 @@ def test_a_tripwire_is_added_is_left_out_of_every_count_and_goes_without_a_trace
     planned = services.services.work.plan_reencryption(Verb.REENCRYPT, Selection((refs[0],)), state.key_arn)
     assert "decoy of tripwire 1" in planned.refused[0].reason
     assert not set(refs) & {t.ref for page in services.store.pages(TokenScope()) for t in page}
-    services.verifier.verify_selection(Selection())
+    services.tokens.verifier.verify_selection(Selection())
     assert opened_under(sandbox, state.key_arn) == []
 
     plan = tripwires.plan_remove(1)

@@ -31,8 +31,8 @@ def trips(services: Container, sandbox: Sandbox, days: int = 31) -> list[Finding
     """What the rule says of all that CloudTrail has."""
     now = datetime.now(UTC) + timedelta(minutes=1)
     sandbox.control.set_lookup_throttle(None)
-    services.event_puller.pull_events(since=now - timedelta(days=days), until=now)
-    examined = services.trail_rules.examine_events(now - timedelta(days=days), now)
+    services.trail.puller.pull_events(since=now - timedelta(days=days), until=now)
+    examined = services.trail.rules.examine_events(now - timedelta(days=days), now)
     return [finding for finding in examined.findings if finding.rule == RULE]
 
 
@@ -90,9 +90,9 @@ def test_a_month_of_the_platform_trips_none_and_a_thief_who_reads_all_trips_one(
 
     ran = run_here("incident", "start", "key-compromise", "--finding", RULE, "--json")
     assert ran.exit_code == 0, ran.stderr
-    view = services.incidents.show(1)
+    view = services.incident_response.incidents.show(1)
     assert view.incident.scope.key == finding.subject
-    suspects = services.suspects.suspects_of(view.incident)
+    suspects = services.incident_response.suspects.suspects_of(view.incident)
     assert "arn:aws:iam::123456789012:user/intruder" in str(suspects)
 
 

@@ -23,16 +23,16 @@ from tests.crypto_core.forensics.tripwires.conftest import added
 
 def situation(services: Container) -> Situation:
     """A step of an incident about tokens."""
-    number = services.incidents.declare(
+    number = services.incident_response.incidents.declare(
         "token-compromise", IncidentScope(references=("gh_connection.access_token:gh-1",))
     )
-    view = services.incidents.show(number)
+    view = services.incident_response.incidents.show(number)
     return Situation(view.incident, view.step("access").step)
 
 
 def captured(services: Container, where: Situation) -> Captured:
     """The one piece of evidence."""
-    (piece,) = services.tools.captures[CaptureKind.TRIPWIRES](where)
+    (piece,) = services.incident_response.tools.captures[CaptureKind.TRIPWIRES](where)
     return piece
 
 
@@ -40,7 +40,7 @@ def test_an_incident_keeps_how_decoys_stand_and_names_none(
     services: Container, tripwires: Tripwires, superuser: Engine, tmp_path: Path
 ) -> None:
     where = situation(services)
-    check = services.tools.checks[CheckKind.TRIPWIRES_KNOWN]
+    check = services.incident_response.tools.checks[CheckKind.TRIPWIRES_KNOWN]
     none = check(where)
     assert (none.state, none.lines) == (CheckState.PASSED, (NONE_SET,))
     assert captured(services, where).content["tripwires"] == []
@@ -56,9 +56,9 @@ def test_an_incident_keeps_how_decoys_stand_and_names_none(
         for n, one in enumerate(hashes)
     ]
     log.write_text("".join(f"{json.dumps(event)}\n" for event in events))
-    LogFiles(ProviderLog(services.events.file)).import_files([str(log)])
+    LogFiles(ProviderLog(services.trail.events.file)).import_files([str(log)])
 
-    examined = services.trail_rules.examine_events()
+    examined = services.trail.rules.examine_events()
     (used,) = [one for one in examined.findings if one.rule == "event-provider-tripwire"]
     assert used.subject == f"tripwire {made.state.number}"
     assert "1 use (git.clone) at" in used.evidence

@@ -78,7 +78,7 @@ class Scene:
         assert isinstance(made, KeyChangeService)
         made._patience = ()
         return replace(
-            container.tool_services(),
+            container.incident_response.tool_services(),
             changes=changes,
             jobs=self.jobs.service,
             work_on=self._work_on,
@@ -149,7 +149,7 @@ class Scene:
 
     def pull(self, since: timedelta = timedelta(hours=1)) -> None:
         now = datetime.now(UTC)
-        self.container.event_puller.pull_events(since=now - since, until=now)
+        self.container.trail.puller.pull_events(since=now - since, until=now)
 
 
 def told(result: CheckResult | ActionResult) -> str:

@@ -58,7 +58,7 @@ class Losses:
     def __init__(self, scene: Scene, platform: Engine) -> None:
         self.scene = scene
         self.platform = platform
-        self.incidents = scene.container.incidents
+        self.incidents = scene.container.incident_response.incidents
         self.number = self.incidents.declare("key-compromise", IncidentScope(key=scene.key))
         self.name = f"INC-{self.number}"
 
@@ -361,11 +361,11 @@ def test_a_second_person_approves_exactly_this_acceptance(
     monkeypatch.setenv("KEYDECK_APPROVALS", "incident accept-lost")
     container = Container(load().settings)
     try:
-        plan = container.incidents.plan_accept_lost(losses.number, WHY)
+        plan = container.incident_response.incidents.plan_accept_lost(losses.number, WHY)
         assert plan.digest == losses.plan().digest
         for _ in range(2):
             with pytest.raises(errors.ApprovalNeededError):
-                container.incidents.accept_lost(losses.number, plan, agreed(plan))
+                container.incident_response.incidents.accept_lost(losses.number, plan, agreed(plan))
         (request,) = container.approvals.requests()
         assert (request.action, request.digest) == ("incident accept-lost", plan.digest)
         assert losses.incidents.accepted_losses(losses.number) == ()
@@ -381,7 +381,7 @@ def test_read_only_nothing_is_accepted(losses: Losses) -> None:
     container = Container(load({"read_only": True}).settings)
     try:
         with pytest.raises(errors.ReadOnlyError):
-            container.incidents.accept_lost(losses.number, plan, agreed(plan))
+            container.incident_response.incidents.accept_lost(losses.number, plan, agreed(plan))
     finally:
         container.close()
 

@@ -54,7 +54,7 @@ def test_what_a_deletion_means_for_backups_is_said_and_its_days_are_asked_for(sc
 
 def test_without_a_register_which_copies_need_the_key_is_not_known(scene: Scene) -> None:
     container = Container(load().settings)
-    container.__dict__["copy_register"] = NoRegister("There is none here.")
+    container.key_management.__dict__["copy_register"] = NoRegister("There is none here.")
     without = Scene(scene.stage, scene.sandbox, container)
     unknown = "Whether registered copies need the key is not known: There is none here."
     seen = without.look(CheckKind.COPIES_KNOWN)

@@ -123,7 +123,7 @@ def test_an_intruder_who_seals_like_the_platform_is_not_proposed_for_the_new_key
         for who in (access_keys.PLATFORM, stranger)
     ]
     scene.sandbox.control.history(calls)
-    scene.container.event_puller.pull_events(since=now - timedelta(days=8), until=now)
+    scene.container.trail.puller.pull_events(since=now - timedelta(days=8), until=now)
     fields = scene.fields(CREATE)
     assert fields["platform"] == PLATFORM
     intruder = SUSPECT.replace("build-bot", f"stranger-{stranger[-6:].lower()}")

@@ -22,11 +22,12 @@ def test_every_action_says_what_it_does() -> None:
 
 
 def test_the_console_has_every_action_check_and_piece_of_evidence(services: Container) -> None:
-    own = own_checks(IncidentStore(services.state_engine, services.journal), services.tools)
-    assert set(services.tools.actions) == {kind for kind in ActionKind if not not_installed(kind, "Action")}
-    assert {*services.tools.checks, *own} == {kind for kind in CheckKind if not not_installed(kind, "Check")}
+    tools = services.incident_response.tools
+    own = own_checks(IncidentStore(services.state_engine, services.journal), tools)
+    assert set(tools.actions) == {kind for kind in ActionKind if not not_installed(kind, "Action")}
+    assert {*tools.checks, *own} == {kind for kind in CheckKind if not not_installed(kind, "Check")}
     here = {kind for kind in CaptureKind if not not_installed(kind, "Capture")}
-    assert set(services.tools.captures) == here
+    assert set(tools.captures) == here
 
 
 def test_what_an_action_takes_is_what_its_operations_take() -> None:

@@ -234,7 +234,11 @@ def build(
     approvals: ApprovalGate | None = None,
 ) -> Stage:
     """Put the tools together from the services, as the console does."""
-    made, providers, kept = container.tool_services(), Providers(container), list[tuple[str, str]]()
+    made, providers, kept = (
+        container.incident_response.tool_services(),
+        Providers(container),
+        list[tuple[str, str]](),
+    )
 
     @contextmanager
     def open_restored(name: str) -> Iterator[RestoredTokens]:

@@ -32,7 +32,7 @@ def test_who_opened_a_token_is_told_apart_from_who_could_have(
     key, material = world.tokens[v1].key_arn, world.tokens[v1].key_material_id
     used = {"key": key, "additionalEventData": {"keyMaterialId": material}}
     context = {"keydeck:table": v2.table, "keydeck:column": v2.column, "keydeck:id": v2.row_id}
-    stage.container.events.add(
+    stage.container.trail.events.add(
         [
             event(ago=60, who=user("stranger"), context=context, userAgent=HOSTILE, **used),
             event(ago=50, who=user("stranger"), **used),
@@ -100,10 +100,10 @@ def test_the_events_about_the_tokens_keys_are_fetched_before_they_are_kept(
     kms.decrypt(CiphertextBlob=blob, KeyId=world.current_key.arn)
     (ref,) = [r for r in world.sealed_under(world.current_key) if r.table == "gh_connection"][:1]
     stage.about(ref, since=datetime.now(UTC) - timedelta(hours=1))
-    assert stage.container.events.count(Query("")) == 0
+    assert stage.container.trail.events.count(Query("")) == 0
     told = stage.capture(CaptureKind.EVENTS)
     assert told["not_fetched"] == []
-    assert stage.container.events.count(Query("name:Decrypt")) > 0
+    assert stage.container.trail.events.count(Query("name:Decrypt")) > 0
     radius = stage.capture(CaptureKind.BLAST_RADIUS)
     assert radius["could_have_opened"]
 

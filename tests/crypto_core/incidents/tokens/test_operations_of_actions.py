@@ -31,7 +31,7 @@ def performed(stage: Stage) -> set[str]:
 def test_a_token_is_revoked_at_its_provider(stage: Stage, platform: Engine, sandbox: Sandbox) -> None:
     sandbox.providers.clear()
     stage.about(connect_github(platform, "own", OLD))
-    tools = token_tools(replace(stage.parts, providers=stage.container.providers), stage.open_restored)
+    tools = token_tools(replace(stage.parts, providers=stage.container.tokens.providers), stage.open_restored)
     replace(stage, tools=tools).run(ActionKind.REVOKE_TOKENS)
     assert performed(stage) == {"revoke"}
     sandbox.providers.clear()
@@ -63,7 +63,7 @@ def test_what_an_action_does_not_name_is_refused_before_anything_is_sent(
     stage: Stage, platform: Engine, sandbox: Sandbox
 ) -> None:
     stage.about(connect_github(platform, "own", OLD))
-    tools = token_tools(replace(stage.parts, providers=stage.container.providers), stage.open_restored)
+    tools = token_tools(replace(stage.parts, providers=stage.container.tokens.providers), stage.open_restored)
     calls = len(sandbox.providers.calls())
     with (
         performing(ActionKind.ENTER_TOKEN.does.operations),

@@ -103,7 +103,7 @@ def test_a_restored_database_is_tried_counted_and_left_as_it_is(
 
 
 def test_a_restored_copy_without_a_register_is_compared_with_nothing_and_says_so(services: Container) -> None:
-    services.__dict__["copy_register"] = NoRegister("There is none here.")
+    services.key_management.__dict__["copy_register"] = NoRegister("There is none here.")
     stage = build(services)
     stage.about(database="restored")
     plan = stage.plan(ActionKind.VERIFY_RESTORED)

@@ -21,7 +21,7 @@ from tests.crypto_core.database.column_guards.conftest import hand_over
 @pytest.fixture
 def guards(services: Container, superuser: Engine) -> ColumnGuardService:
     hand_over(superuser, *(table.name for table in PLATFORM_TABLES))
-    return services.column_guards
+    return services.tokens.column_guards
 
 
 def found(services: Container) -> tuple[Finding, ...]:

@@ -32,8 +32,10 @@ def ref(world: World) -> TokenRef:
 
 @pytest.fixture
 def job(services: Container, world: World, ref: TokenRef) -> int:
-    plan = services.jobs.plan_job(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn, JobOptions())
-    return services.jobs.start_job(plan, Consent.pressed(plan))
+    plan = services.tokens.jobs.plan_job(
+        Verb.REENCRYPT, Selection((ref,)), world.current_key.arn, JobOptions()
+    )
+    return services.tokens.jobs.start_job(plan, Consent.pressed(plan))
 
 
 @pytest.mark.parametrize(
@@ -58,14 +60,14 @@ def test_a_job_whose_row_was_changed_writes_nothing(
         key = {"key": world.old_key.arn} if ":key" in change else {}
         connection.execute(text(f"UPDATE keydeck.job SET {change}"), key)
     with pytest.raises(JobChangedError):
-        services.jobs.join_job(job)
+        services.tokens.jobs.join_job(job)
     assert stored(ref) == before
 
 
 def test_what_steers_a_job_may_change(services: Container, superuser: Engine, job: int) -> None:
     with superuser.begin() as connection:
         connection.execute(text("UPDATE keydeck.job SET calls_per_second = 7, wave = 1, why = 'x'"))
-    assert services.jobs.join_job(job).done == 1
+    assert services.tokens.jobs.join_job(job).done == 1
 
 
 def test_a_job_that_nobody_confirmed_is_not_worked_on(
@@ -81,7 +83,7 @@ def test_a_job_that_nobody_confirmed_is_not_worked_on(
     with superuser.begin() as connection:
         other = connection.scalar(text(f"{copied} RETURNING id"))
     with pytest.raises(JobChangedError, match="not confirmed"):
-        services.jobs.join_job(int(other or 0))
+        services.tokens.jobs.join_job(int(other or 0))
 
 
 def test_the_first_entry_of_a_run_counts(
@@ -94,7 +96,7 @@ def test_the_first_entry_of_a_run_counts(
         run = connection.scalar(text("SELECT run_id FROM keydeck.job"))
         connection.execute(text(forged), {"detail": f'{{"run": "{run}"}}'})
     with pytest.raises(JobChangedError):
-        services.jobs.join_job(job)
+        services.tokens.jobs.join_job(job)
 
 
 def test_a_job_that_was_begun_before_there_were_digests_is_begun_anew(
@@ -102,7 +104,7 @@ def test_a_job_that_was_begun_before_there_were_digests_is_begun_anew(
 ) -> None:
     forge("UPDATE keydeck.journal SET detail = (detail::jsonb - 'terms')::text")
     with pytest.raises(JobChangedError) as refused:
-        services.jobs.join_job(job)
+        services.tokens.jobs.join_job(job)
     assert f"keydeck jobs cancel {job}" in refused.value.remedy
 
 
@@ -118,9 +120,11 @@ def test_a_job_that_was_begun_before_there_were_digests_is_begun_anew(
 def test_a_job_that_cannot_be_read_hides_no_other(
     services: Container, superuser: Engine, world: World, ref: TokenRef, job: int, change: str
 ) -> None:
-    plan = services.jobs.plan_job(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn, JobOptions())
-    other = services.jobs.start_job(plan, Consent.pressed(plan))
+    plan = services.tokens.jobs.plan_job(
+        Verb.REENCRYPT, Selection((ref,)), world.current_key.arn, JobOptions()
+    )
+    other = services.tokens.jobs.start_job(plan, Consent.pressed(plan))
     with superuser.begin() as connection:
         connection.execute(text(change), {"id": job})
-    listed = {view.job.id: view.why for view in services.jobs.jobs()}
+    listed = {view.job.id: view.why for view in services.tokens.jobs.jobs()}
     assert (listed[job], listed[other]) == (NOT_READABLE, "")

@@ -130,13 +130,13 @@ def test_the_same_is_known_as_damaged_after_a_run_and_after_a_job(
     )
     chosen, target = Selection(everything=True), world.current_key.arn
     if as_job:
-        service = services.jobs
+        service = services.tokens.jobs
         plan = service.plan_job(verb, chosen, target, JobOptions())
         number = service.start_job(plan, Consent.typed(plan, plan.confirmation))
         service.join_job(number)
         unwritten = service.unwritten(number)
     else:
-        work = services.work
+        work = services.tokens.work
         made = work.plan_reencryption(verb, chosen, target)
         result = work.run_plan(made, Consent.typed(made, made.confirmation))
         unwritten = result.poisoned

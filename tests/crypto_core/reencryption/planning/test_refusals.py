@@ -48,7 +48,7 @@ def test_a_key_for_codes_is_no_key_to_write_a_new_token_under(
     ref = next(ref for ref in world.sealed_under(world.current_key) if ref.table == "gh_connection")
     key = kms.create_key(KeyUsage="GENERATE_VERIFY_MAC", KeySpec="HMAC_256")["KeyMetadata"]["Arn"]
     monkeypatch.setenv("TOKEN_ENCRYPTION_KEY_ID", key)
-    entering = Container(load().settings).entering
+    entering = Container(load().settings).tokens.entering
     with pytest.raises(errors.RefusedError, match="can't wrap data keys") as caught:
         entering.plan_entry(ref, Secret.of("ghp_" + "Ab1" * 12))
     assert "TOKEN_ENCRYPTION_KEY_ID" in caught.value.remedy

@@ -14,7 +14,7 @@ from crypto_core.errors import SettingsError
 from crypto_core.reencryption.jobs.model import JobOptions
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.reencryption.scale.figures import Basis, Figure
-from crypto_core.reencryption.scale.forecast import Forecast, forecast
+from crypto_core.reencryption.scale.forecast import Forecast, Forecaster, forecast
 
 TABLE = TableFigures("t", 1e9, 10**12, 3, 0, 100, 2e8, {})
 VALUES = {
@@ -77,14 +77,14 @@ def test_a_server_without_images_of_pages_writes_less_wal_and_one_without_backup
 def test_the_estate_tells_of_its_tables_and_what_if_replaces_what_is_known(
     services: Container, world: World
 ) -> None:
-    plan = services.jobs.plan_job(
+    plan = services.tokens.jobs.plan_job(
         Verb.REENCRYPT, Selection(under_key=world.old_key.arn), world.current_key.arn, JobOptions()
     )
     (table,) = read_figures(services.catalogue, [TokenColumn("gh_connection", "access_token")]).tables
     assert (table.name, table.fillfactor, table.token_indexes) == ("gh_connection", 100, 0)
     assert table.indexes >= 1
     assert table.heap_bytes > 0
-    found = services.forecaster.of_job(plan, {"tokens": 1e9, "quota": 100_000})
+    found = Forecaster(services.catalogue).of_job(plan, {"tokens": 1e9, "quota": 100_000})
     origins = {one.name: one.origin for one in found.figures}
     assert (origins["tokens"], origins["quota"], origins["cpu-us"]) == (
         Basis.SUPPOSED,
@@ -94,6 +94,6 @@ def test_the_estate_tells_of_its_tables_and_what_if_replaces_what_is_known(
     assert found["calls"] == 2e9
     assert found["time"] == pytest.approx(2e9 / 100_000)
     with pytest.raises(SettingsError, match="can't be supposed"):
-        services.forecaster.of_job(plan, {"colour": 1})
+        Forecaster(services.catalogue).of_job(plan, {"colour": 1})
     with pytest.raises(SettingsError, match="above 0"):
-        services.forecaster.of_job(plan, {"tokens": 0})
+        Forecaster(services.catalogue).of_job(plan, {"tokens": 0})

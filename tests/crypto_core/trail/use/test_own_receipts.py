@@ -38,20 +38,20 @@ def test_keydecks_own_calls_are_explained_and_a_strangers_is_told(
     sandbox.control.history([past(world, ago=0, time=began)])
     assert services.kms.receipts is not None
     assert services.kms.receipts.flush(10)
-    report = services.event_puller.pull_events("lookup", since=began - timedelta(minutes=5))
+    report = services.trail.puller.pull_events("lookup", since=began - timedelta(minutes=5))
     assert report.receipts is not None
     assert report.receipts.added.new >= 2
     assert report.as_json()["receipts"]["new"] == report.receipts.added.new
     since = f"name:Decrypt,ReEncrypt -failed since:{began.isoformat()}"
-    assert services.events.tally((), f"{since} own explained").events >= 2
-    assert services.events.tally((), f"{since} own -explained").events == 0
+    assert services.trail.events.tally((), f"{since} own explained").events >= 2
+    assert services.trail.events.tally((), f"{since} own -explained").events == 0
     timeline = services.services.event_use.token_timeline(ref)
     assert timeline.receipted is not None
     assert timeline.receipted.use.opened == 1
     with services.engine.connect() as connection:
         assert connection.scalar(text("SELECT count(*) FROM keydeck.receipt")) >= 2
     policy = ReceiptPolicy(began, timedelta())
-    rules = TrailRules(services.events, Configured(world.current_key.arn), receipts=policy)
+    rules = TrailRules(services.trail.events, Configured(world.current_key.arn), receipts=policy)
     found = [one for one in rules.examine_events().findings if one.rule == RULE]
     told = [one.title for one in found if "without a receipt" in one.title]
     assert told == ["user/intruder opened something without a receipt"]

@@ -36,9 +36,9 @@ def use(services: Container) -> EventUse:
 def openings(sandbox: Sandbox, services: Container, world: World) -> list[TrailEvent]:
     """The calls that opened something under the newest material, and that no record names the token of."""
     sandbox.control.history([past(world, ago=0.5 + n / 100) for n in range(4)])
-    services.events.add(list(looked_up(sandbox)))
+    services.trail.events.add(list(looked_up(sandbox)))
     newest = world.current_key.material_ids[-1]
-    rows = services.events.page(Query("name:Decrypt -failed -token:*"), limit=500).rows
+    rows = services.trail.events.page(Query("name:Decrypt -failed -token:*"), limit=500).rows
     found = [row.event for row in rows if same_key(row.event.key_arns[0], world.current_key.arn)]
     found = [one for one in found if one.material_ids == (newest,)]
     assert len(found) > 8
@@ -96,7 +96,7 @@ def test_receipts_make_a_v1_token_attributable_and_say_where_they_do_not(
     ((caller, _),) = Counter(one.principal.arn for one in openings).most_common(1)
     a, b, _without, c, d, e, f, g, *left = (one for one in openings if one.principal.arn == caller)
     replaced(mine, "older one")
-    services.events.add_receipts(
+    services.trail.events.add_receipts(
         [
             receipt(a, str(mine)),
             by_hash(b, stored(platform, mine)),
@@ -111,13 +111,13 @@ def test_receipts_make_a_v1_token_attributable_and_say_where_they_do_not(
     assert timeline.named.events == before.named.events == 0
     assert timeline.receipted is not None
     assert (timeline.receipted.use.opened, timeline.receipted.of_older) == (3, 1)
-    listed = services.events.page(Query(timeline.receipted.use.filter)).rows
+    listed = services.trail.events.page(Query(timeline.receipted.use.filter)).rows
     assert {row.event.event_id for row in listed} == {one.event_id for one in (a, b, c)}
     now = next(one for one in timeline.could if one.replaced_at is None)
     assert now.calls == possible.calls - 6
     assert (now.explained, now.unplaced) == (6, 1)
     assert not {one.event_id for one in (a, b, c, d, e, f)} & {
-        row.event.event_id for row in services.events.page(Query(now.filter), limit=500).rows
+        row.event.event_id for row in services.trail.events.page(Query(now.filter), limit=500).rows
     }
     told = " ".join(timeline.statements)
     assert "as far as the caller wrote the truth" in told
@@ -126,7 +126,7 @@ def test_receipts_make_a_v1_token_attributable_and_say_where_they_do_not(
     assert "Receipts don't cover" in told
     assert "receipts cover nothing" in told
     assert "not confirmed in your account" in told
-    note_proof(services.events.file, "123456789012", RequestIdProof(NOW, ("a", "b"), NOW))
+    note_proof(services.trail.events.file, "123456789012", RequestIdProof(NOW, ("a", "b"), NOW))
     assert "confirmed in account 123456789012 on 2026-11-25" in " ".join(use.token_timeline(mine).statements)
     share = use.key_use(world.current_key.arn)
     assert share.explained == 7
@@ -144,7 +144,7 @@ def test_a_principals_blast_radius_tells_facts_by_receipt_apart(
     mine, other = v1_tokens(world)[:2]
     theirs = [one for one in openings if one.principal.arn.endswith("user/intruder")]
     before = use.blast_radius("intruder")
-    services.events.add_receipts(
+    services.trail.events.add_receipts(
         [
             by_hash(theirs[0], stored(platform, mine)),
             receipt(theirs[1], str(other)),

@@ -49,7 +49,7 @@ def pull(sandbox: Sandbox, services: Container) -> Callable[[], None]:
     """Fetch all events into the store."""
 
     def fetch() -> None:
-        services.events.add(list(looked_up(sandbox)))
+        services.trail.events.add(list(looked_up(sandbox)))
 
     return fetch
 
@@ -125,7 +125,7 @@ def test_of_a_v2_token_each_opening_is_told_exactly(
         [("Decrypt", 0, 1), ("Decrypt", 1, 0)],
     )
     assert {row.texts[1].rsplit("/", 1)[-1] for row in intruder} == {"intruder"}
-    listed = services.events.page(Query(timeline.named.filter), limit=500).rows
+    listed = services.trail.events.page(Query(timeline.named.filter), limit=500).rows
     assert {s.event.token_ref for s in listed} == {ref}
     assert timeline.named.events == len(listed)
     assert not timeline.could
@@ -279,7 +279,7 @@ def test_rows_that_differ_in_case_alone_are_not_mixed_up(
 ) -> None:
     from tests.crypto_core.trail.records import context, event
 
-    services.events.add([event(context=context("gh-x")), event(context=context("GH-X"))])
+    services.trail.events.add([event(context=context("gh-x")), event(context=context("GH-X"))])
     timeline = use.token_timeline(TokenRef("gh_connection", "access_token", "gh-x"))
     assert timeline.named.events == 1
     assert timeline.named.days == ()  # the days of both can't be told apart
@@ -410,7 +410,7 @@ def _all(services: Container) -> list[object]:
     rows: list[object] = []
     cursor = None
     while True:
-        page = services.events.page(Query(""), cursor, limit=1_000)
+        page = services.trail.events.page(Query(""), cursor, limit=1_000)
         rows += page.rows
         cursor = page.last
         if not page.below:

@@ -98,8 +98,10 @@ def test_a_value_that_only_the_platforms_reader_opens_counts_under_its_key_and_i
     assert {token.value.reveal() for page in services.store.pages(scope) for token in page} == set(
         respelt.values()
     )
-    plan = services.work.plan_reencryption(Verb.REENCRYPT, Selection(under_key=key), world.current_key.arn)
-    assert services.work.run_plan(plan, Consent.by_option(plan)).done == TOKENS
+    plan = services.tokens.work.plan_reencryption(
+        Verb.REENCRYPT, Selection(under_key=key), world.current_key.arn
+    )
+    assert services.tokens.work.run_plan(plan, Consent.by_option(plan)).done == TOKENS
     with platform.connect() as connection:
         rows = dict(connection.execute(text("SELECT id, access_token FROM gh_connection")).all())
     assert rows.keys() == respelt.keys()
@@ -234,8 +236,10 @@ def test_a_member_that_is_spelt_otherwise_is_rewritten_and_the_rest_of_its_docum
             ),
             {"content": document.encode()},
         )
-    plan = services.work.plan_reencryption(Verb.REENCRYPT, Selection(under_key=key), world.current_key.arn)
-    assert services.work.run_plan(plan, Consent.by_option(plan)).done == 1
+    plan = services.tokens.work.plan_reencryption(
+        Verb.REENCRYPT, Selection(under_key=key), world.current_key.arn
+    )
+    assert services.tokens.work.run_plan(plan, Consent.by_option(plan)).done == 1
     written = bytes(scalar(platform, "SELECT secret_json FROM connectors")).decode()
     new = json.loads(written)["a"]
     assert classify(new).format is Format.V1
