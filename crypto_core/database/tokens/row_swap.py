@@ -1,4 +1,4 @@
-"""The statements of a compare-and-swap in the platform's rows: lock, exchange, compare with what is stored."""
+"""The statements of a compare-and-swap in the platform's rows: lock, exchange, compare."""
 
 from __future__ import annotations
 

@@ -339,11 +339,9 @@ class TokenStore:
         with connected(self._engine, write=True, brief=not wait) as connection:
             done.transaction = row_swap.begin_swap(connection)
             before(connection)
-            for table_name in sorted({table_name for table_name, _ in by_column}):
-                ids = {r.old.ref.row_id for r in replacements if r.old.ref.table == table_name}
-                locked[table_name] = row_swap.lock_rows(
-                    connection, catalogue.table(table_name), ids, wait=wait
-                )
+            for name in sorted({name for name, _ in by_column}):
+                ids = {r.old.ref.row_id for r in replacements if r.old.ref.table == name}
+                locked[name] = row_swap.lock_rows(connection, catalogue.table(name), ids, wait=wait)
             for (table_name, column), all_of_it in sorted(by_column.items()):
                 table = catalogue.table(table_name)
                 group = [r for r in all_of_it if r.old.ref.row_id in locked[table_name]]
