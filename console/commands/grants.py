@@ -12,7 +12,8 @@ from console.commands.session import services_of
 from console.printed.output import print_json
 from crypto_core.database.role_grants import Login, role_grants
 from crypto_core.guard.approvals import ADVISORY
-from crypto_core.guard.operations import KeydeckRole, iam_policy
+from crypto_core.guard.iam_policy import iam_policy
+from crypto_core.guard.operations import KeydeckRole
 from crypto_core.text.clean_text import clean
 
 OWNERS_ONLY = (

@@ -1,21 +1,17 @@
 """Every operation that Keydeck has: its words and danger, what it changes, the rights that it needs.
 
 What actions on screen and commands say of it and ask before it, what can be made to need a second identity,
-the privileges that `keydeck doctor` looks for and what `keydeck grants` prints all come from here. AWS's
-Service Authorization Reference says which actions know resources.
+the privileges that `keydeck doctor` looks for and what `keydeck grants` prints all come from here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from crypto_core.envelope.encryption_context import DATABASE
-from crypto_core.guard.approval_purpose import APPROVERS, ASKERS, PURPOSE, Purpose
 from crypto_core.guard.consent import Danger
-from crypto_core.key_names import account_of, is_key_arn, is_multi_region, region_of
 
 Tables = tuple[tuple[str, tuple[str, ...]], ...]
 
@@ -35,22 +31,6 @@ _INSPECTED = (
     *("s3:GetAccountPublicAccessBlock", "s3:GetBucketPublicAccessBlock"),
     "iam:GetAccountAuthorizationDetails",
 )
-_CRYPTOGRAPHIC = frozenset(
-    {"kms:Decrypt", "kms:GenerateDataKey", "kms:ReEncryptFrom", "kms:ReEncryptTo"}
-    | {"kms:Sign", "kms:Verify", "kms:GenerateMac", "kms:VerifyMac"}
-)
-_WITHOUT_RESOURCE = frozenset(
-    {
-        "kms:CreateKey",
-        "kms:ListKeys",
-        "kms:ListAliases",
-        "cloudtrail:DescribeTrails",
-        "cloudtrail:LookupEvents",
-        "iam:GetAccountAuthorizationDetails",
-        "s3:GetAccountPublicAccessBlock",
-    }
-)
-_OF_ALIASES = frozenset({"kms:CreateAlias", "kms:UpdateAlias"})
 
 JOURNAL = (("journal", CALL), ("journal_checkpoint", CALL))
 APPROVAL = (("approval", CALL),)
@@ -229,21 +209,12 @@ def _of_copies(word: str, words: str, effect: str) -> Operation:
 
 
 _SIGNING = ("kms:Sign", "kms:Verify", "kms:GenerateMac", "kms:VerifyMac")
-_SIGNS = frozenset({"kms:Sign", "kms:GenerateMac"})
-"""Granted to the signer alone."""
-_CALLS = "kms:GenerateDataKeyWithoutPlaintext"
+APPROVAL_CALL = "kms:GenerateDataKeyWithoutPlaintext"
 """The call by which somebody asks and approves: each role is granted it for its own purposes alone."""
-_PURPOSES: Mapping[KeydeckRole, tuple[Purpose, ...]] = {
-    KeydeckRole.INSPECTOR: (),
-    KeydeckRole.OPERATOR: ASKERS,
-    KeydeckRole.RESPONDER: ASKERS,
-    KeydeckRole.APPROVER: APPROVERS,
-    KeydeckRole.SIGNER: (),
-}
 
 
 def _of_approvals(word: str, effect: str) -> Operation:
-    calls = (_CALLS, "cloudtrail:LookupEvents")
+    calls = (APPROVAL_CALL, "cloudtrail:LookupEvents")
     also = KeydeckRole.APPROVER
     return _confirmed(f"approvals {word}", word, effect, "a request", *calls, tables=APPROVAL, also=also)
 
@@ -588,63 +559,3 @@ def token_login_tables(role: KeydeckRole) -> dict[str, tuple[str, ...]]:
     needed = {name: rights for name, rights in own_tables(role).items() if name in beside}
     rights = {name: tuple(r for r in given if r != "EXECUTE") for name, given in needed.items()}
     return rights | {name: CALL for name in needed if name == "envelope_backup"}
-
-
-def iam_policy(
-    role: KeydeckRole, keys: Sequence[str], *, approvals_key: str = "", binding: str | None = None
-) -> dict[str, Any]:
-    """Return an IAM policy that allows a role its calls. Only a signer's lets it sign.
-
-    With an `approvals_key` it lets an operator ask and use, and an approver approve and deny, by the purpose
-    in the call's encryption context.
-
-    `keys` are the configured keys, with which alone tokens may be sealed and opened if all are named by ARN.
-    Else, and for a responder, who makes new ones, it is any key of the account: key policies narrow it down.
-    With a `binding`, KMS refuses what is bound to another database; what is bound to none it can't tell.
-    """
-    account = next((account_of(key) for key in keys if is_key_arn(key)), None) or "*"
-    alone = bool(keys) and all(map(is_key_arn, keys)) and role is not KeydeckRole.RESPONDER
-    named = sorted({_everywhere(key) for key in keys}) if alone else []
-    partition = next((key.split(":")[1] for key in keys if is_key_arn(key)), "aws")
-    any_key = f"arn:{partition}:kms:*:{account}:key/*"
-    any_alias = f"arn:{partition}:kms:*:{account}:alias/*"
-    actions = {action for operation in of_role(role) for action in operation.iam}
-    actions -= {_CALLS} if role is KeydeckRole.SIGNER else {_CALLS, *_SIGNS}
-    cryptographic = actions & _CRYPTOGRAPHIC
-    trails = {a for a in actions if a.startswith("cloudtrail:")} - _WITHOUT_RESOURCE
-    listing = actions & _WITHOUT_RESOURCE
-    aliases = actions & _OF_ALIASES
-    buckets = {a for a in actions if a.startswith("s3:")}
-    rest = actions - cryptographic - trails - listing - aliases - buckets
-    parts = (
-        ("Account", listing, ["*"]),
-        ("Trails", trails, [f"arn:{partition}:cloudtrail:*:{account}:trail/*"]),
-        ("Buckets", buckets, [f"arn:{partition}:s3:::*"]),
-        ("Keys", rest, [any_key]),
-        ("Aliases", aliases, [any_alias, any_key]),
-        ("Tokens", cryptographic, named or [any_key]),
-    )
-    statements = [_statement(*part) for part in parts if part[1]]
-    if binding is not None and cryptographic:
-        own = {f"kms:EncryptionContext:{DATABASE}": binding}
-        statements[-1]["Condition"] = {"StringEqualsIfExists": own}
-    if approvals_key and _PURPOSES[role]:
-        calls = _statement("Approvals", (_CALLS,), [approvals_key])
-        purpose = {f"kms:EncryptionContext:{PURPOSE}": sorted(_PURPOSES[role])}
-        statements.append(calls | {"Condition": {"StringEquals": purpose}})
-    return {"Version": "2012-10-17", "Statement": statements}
-
-
-def _everywhere(key: str) -> str:
-    """A multi-Region key's ARN for all Regions."""
-    region = region_of(key)
-    return key.replace(f":{region}:", ":*:", 1) if is_multi_region(key) else key
-
-
-def _statement(name: str, actions: Iterable[str], resources: Sequence[str]) -> dict[str, Any]:
-    return {
-        "Sid": f"Keydeck{name}",
-        "Effect": "Allow",
-        "Action": sorted(actions),
-        "Resource": resources[0] if len(resources) == 1 else list(resources),
-    }

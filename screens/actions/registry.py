@@ -28,6 +28,11 @@ def with_added(actions: Iterable[Action]) -> Iterator[Action]:
             yield from table.get(action.id, ())
 
 
+def _action(id_: str, explanation: str, keys: str, *, title: str = "", **more: Any) -> Action:
+    """An action that performs no operation."""
+    return Action(id_, title or id_.partition(".")[2].replace("-", " "), explanation, keys, **more)
+
+
 def _does(
     operation: str, id_: str, keys: str, *, title: str = "", explanation: str = "", **more: Any
 ) -> Action:
@@ -50,6 +55,11 @@ def _of_a_job(word: str, keys: str, *, calls: str = "", **more: Any) -> Action:
     return _does(f"jobs {word}", f"job.{word}-job", keys, calls=calls or f"jobs.{word}_job", **more)
 
 
+def _start_job(operation: str, id_: str, keys: str, explanation: str, **more: Any) -> Action:
+    calls = "jobs.start_job"
+    return _does(operation, id_, keys, explanation=explanation, calls=calls, shown=True, **more)
+
+
 def _of_a_step(word: str, keys: str, **more: Any) -> Action:
     return _does(f"incident {word}", f"incident.{word}", keys, calls=f"incidents.{word}", **more)
 
@@ -61,89 +71,72 @@ def _start_incident(scope: str, explanation: str) -> Action:
 
 _OWN: tuple[Action, ...] = (
     # Places
-    Action("everywhere.status", "status", "Status: are we all right?", "1", shown=True),
-    Action(
-        "everywhere.connections", "connections", "Connections: which tokens, in what state?", "2", shown=True
-    ),
-    Action("everywhere.keys", "keys", "Keys: which KMS keys guard the tokens?", "3", shown=True),
-    Action("everywhere.events", "events", "Events: who used the keys, and is that normal?", "4", shown=True),
-    Action(
+    _action("everywhere.status", "Status: are we all right?", "1", shown=True),
+    _action("everywhere.connections", "Connections: which tokens, in what state?", "2", shown=True),
+    _action("everywhere.keys", "Keys: which KMS keys guard the tokens?", "3", shown=True),
+    _action("everywhere.events", "Events: who used the keys, and is that normal?", "4", shown=True),
+    _action(
         "everywhere.incidents",
-        "incidents",
         "Incidents: what do we do now, and what proves it?",
         "5",
         calls="incidents.incidents",
         shown=True,
     ),
-    Action("everywhere.jobs", "jobs", "Jobs: which tokens are being re-encrypted?", "6", shown=True),
-    Action(
+    _action("everywhere.jobs", "Jobs: which tokens are being re-encrypted?", "6", shown=True),
+    _action(
         "everywhere.findings",
-        "findings",
         "Findings: what is wrong with keys, access and trails?",
         "7",
         calls="posture.examine_keys",
         shown=True,
     ),
-    Action("everywhere.log", "log", "Log: what happened to the console's calls?", "9"),
-    Action(
+    _action("everywhere.log", "Log: what happened to the console's calls?", "9"),
+    _action(
         "everywhere.context",
-        "context",
         "Another AWS profile or database",
         "c",
         aliases=("ctx",),
         argument="profile|database|estate NAME",
     ),
-    Action("everywhere.estates", "estates", "Estates: how do all databases and accounts stand?", "0"),
-    Action("everywhere.back", "back", "Back to where you came from", "escape", display="Esc"),
+    _action("everywhere.estates", "Estates: how do all databases and accounts stand?", "0"),
+    _action("everywhere.back", "Back to where you came from", "escape", display="Esc"),
     # The console itself
-    Action(
-        "everywhere.help", "help", "What can be done here and now", "question_mark", shown=True, display="?"
-    ),
-    Action(
+    _action("everywhere.help", "What can be done here and now", "question_mark", shown=True, display="?"),
+    _action(
         "everywhere.manual",
-        "manual",
         "The manual: every page, found by any word of it",
         "f2",
         calls="manual.pages",
         argument="WORDS",
     ),
-    Action("everywhere.command", "command", "Type a command", "colon", shown=True, display=":"),
-    Action("everywhere.refresh", "refresh", "Reload this screen", "r", calls="status.take_census"),
-    Action("everywhere.pause", "pause", "Pause or resume automatic refresh", "p"),
-    Action(
+    _action("everywhere.command", "Type a command", "colon", shown=True, display=":"),
+    _action("everywhere.refresh", "Reload this screen", "r", calls="status.take_census"),
+    _action("everywhere.pause", "Pause or resume automatic refresh", "p"),
+    _action(
         "everywhere.layout",
-        "layout",
         "List and detail: below one another, side by side on a wide terminal, or the list alone",
         "W",
         argument="below|beside|alone",
     ),
-    Action("everywhere.theme", "theme", "The next theme", "t", argument="NAME"),
-    Action(
-        "everywhere.quit",
-        "quit",
-        "Quit now; calls in flight are dropped",
-        "q",
-        shown=True,
-        aliases=("q", "exit"),
+    _action("everywhere.theme", "The next theme", "t", argument="NAME"),
+    _action(
+        "everywhere.quit", "Quit now; calls in flight are dropped", "q", shown=True, aliases=("q", "exit")
     ),
     # Estates
-    Action(
-        "estates.work-there", "work there", "Go on working in the estate under the cursor", "a", shown=True
-    ),
+    _action("estates.work-there", "Go on working in the estate under the cursor", "a", shown=True),
     # Moving
-    Action("list.up", "up", "One line up", "up,k"),
-    Action("list.down", "down", "One line down", "down,j"),
-    Action("list.page-up", "page up", "One page up", "pageup"),
-    Action("list.page-down", "page down", "One page down", "pagedown"),
-    Action("list.first", "first", "To the first line", "home,g", aliases=("top",)),
-    Action("list.last", "last", "To the last line", "end,G", aliases=("end",)),
-    Action("list.open", "open", "Open the line under the cursor", "enter", shown=True, display="Enter"),
+    _action("list.up", "One line up", "up,k"),
+    _action("list.down", "One line down", "down,j"),
+    _action("list.page-up", "One page up", "pageup"),
+    _action("list.page-down", "One page down", "pagedown"),
+    _action("list.first", "To the first line", "home,g", aliases=("top",)),
+    _action("list.last", "To the last line", "end,G", aliases=("end",)),
+    _action("list.open", "Open the line under the cursor", "enter", shown=True, display="Enter"),
     # Tables
-    Action("table.left", "left", "To the column on the left", "left,h"),
-    Action("table.right", "right", "To the column on the right", "right,l"),
-    Action(
+    _action("table.left", "To the column on the left", "left,h"),
+    _action("table.right", "To the column on the right", "right,l"),
+    _action(
         "table.filter",
-        "filter",
         "Show only the rows that match a filter",
         "slash",
         calls="inventory.page",
@@ -151,86 +144,83 @@ _OWN: tuple[Action, ...] = (
         shown=True,
         display="/",
     ),
-    Action("table.saved", "saved filters", "Apply, save or forget a filter", "F"),
-    Action(
+    _action("table.saved", "Apply, save or forget a filter", "F", title="saved filters"),
+    _action(
         "table.sort",
-        "sort",
         "Sort by the column under the cursor",
         "s",
         calls="inventory.page",
         argument="COLUMN",
         shown=True,
     ),
-    Action("table.reverse", "reverse", "Reverse the order", "S", calls="inventory.page"),
-    Action("table.columns", "columns", "Choose columns and their order", "o"),
-    Action("table.mark", "mark", "Mark or unmark the row, then the next one", "space", shown=True),
-    Action("table.mark-down", "mark down", "Mark the row and the one below", "shift+down,J"),
-    Action("table.mark-up", "mark up", "Mark the row and the one above", "shift+up,K"),
-    Action("table.mark-all", "mark all", "Mark all rows that match the filter", "A"),
-    Action("table.unmark", "unmark all", "Clear all marks", "u"),
-    Action("table.copy", "copy", "Copy the cell under the cursor", "y"),
-    Action("table.copy-rows", "copy rows", "Copy the marked rows, or the one under the cursor", "Y"),
-    Action(
+    _action("table.reverse", "Reverse the order", "S", calls="inventory.page"),
+    _action("table.columns", "Choose columns and their order", "o"),
+    _action("table.mark", "Mark or unmark the row, then the next one", "space", shown=True),
+    _action("table.mark-down", "Mark the row and the one below", "shift+down,J"),
+    _action("table.mark-up", "Mark the row and the one above", "shift+up,K"),
+    _action("table.mark-all", "Mark all rows that match the filter", "A"),
+    _action("table.unmark", "Clear all marks", "u", title="unmark all"),
+    _action("table.copy", "Copy the cell under the cursor", "y"),
+    _action("table.copy-rows", "Copy the marked rows, or the one under the cursor", "Y"),
+    _action(
         "table.export",
-        "export",
         "Export the rows that match the filter to a CSV or JSON Lines file",
         "E",
         calls="inventory.page",
         argument="FILE",
     ),
-    Action(
+    _action(
         "table.own",
-        "your commands",
         "Commands of your own for the row under the cursor, as the settings have them",
         "exclamation_mark",
+        title="your commands",
         argument="NAME",
         display="!",
     ),
-    Action("table.cancel", "cancel", "Stop loading; what is shown stays", "X"),
+    _action("table.cancel", "Stop loading; what is shown stays", "X"),
     # Connections
     _does("verify", "connections.verify", "v", calls="work.verify_tokens", shown=True),
     _does("rewrap", "connections.rewrap", "w", calls="work.run_plan", shown=True),
     _does("reencrypt", "connections.reencrypt", "e", calls="work.run_plan", shown=True),
     _does("encrypt", "connections.encrypt", "x", calls="work.run_plan", shown=True),
-    Action(
+    _action(
         "connections.ask-kms",
-        "ask KMS",
         "Ask KMS which key wrapped this data key",
         "i",
+        title="ask KMS",
         calls="inspector.inspect_token",
     ),
-    Action(
+    _action(
         "connections.timeline",
-        "timeline",
         "Who opened this token: exact for v2, and by receipts; else who could have",
         "T",
         calls="event_use.token_timeline",
     ),
-    Action(
+    _action(
         "connections.group",
-        "group by",
         "Count the tokens of the filter by organisation, provider, key or format; Enter leads to a group's",
         "b",
+        title="group by",
         calls="inventory.groups",
         argument="org|provider|key|format",
         shown=True,
     ),
-    Action(
+    _action(
         "groups.next",
-        "next grouping",
         "Count the same tokens by the next of organisation, provider, key and format",
         "b",
+        title="next grouping",
         calls="inventory.groups",
         shown=True,
     ),
     _start_incident("connections", "Start an incident about the marked tokens, or the one under the cursor"),
     # Keys
-    Action("key.policy", "policy", "Who may do what with the key", "P", calls="policies.read", shown=True),
-    Action(
+    _action("key.policy", "Who may do what with the key", "P", calls="policies.read", shown=True),
+    _action(
         "key.use",
-        "use over time",
         "Use of the key by operation, principal, material, Region and day",
         "T",
+        title="use over time",
         calls="event_use.key_use",
     ),
     _of_a_key("rotate", "n", shown=True),
@@ -247,22 +237,20 @@ _OWN: tuple[Action, ...] = (
     _of_a_key("revoke-grant", "v", argument="GRANT"),
     _of_a_key("replicate", "M", argument="REGION"),
     _of_a_key("create", "N"),
-    Action(
+    _action(
         "key.replace",
-        "manual rotation",
         "Replace the key step by step; the old one stays for reading",
         "m",
+        title="manual rotation",
         calls="replacement.read_guide",
         argument="KEY",
     ),
-    _does(
+    _start_job(
         "reencrypt",
         "key.move-tokens",
         "b",
+        "Re-encrypt or rewrap every token under the key, as a job",
         title="move tokens",
-        explanation="Re-encrypt or rewrap every token under the key, as a job",
-        calls="jobs.start_job",
-        shown=True,
     ),
     _start_incident("key", "Start an incident about the key"),
     _start_incident("principal", "Start an incident about a key or tokens that the principal used"),
@@ -270,22 +258,18 @@ _OWN: tuple[Action, ...] = (
     _of_a_principal("block", "O", "Refuse a principal that is named here the use of a key, at once"),
     _of_a_principal("unblock", "U", "Let a principal that is named here and blocked use the key again"),
     # Status
-    _does(
+    _start_job(
         "reencrypt",
         "status.move-tokens",
         "b",
+        "Re-encrypt or rewrap every token under the key under the cursor, or others, as a job",
         title="move tokens",
-        explanation="Re-encrypt or rewrap every token under the key under the cursor, or others, as a job",
-        calls="jobs.start_job",
-        shown=True,
     ),
-    _does(
+    _start_job(
         "encrypt",
         "status.encrypt",
         "x",
-        explanation="Encrypt in place the unprotected tokens of the line under the cursor, as a job",
-        calls="jobs.start_job",
-        shown=True,
+        "Encrypt in place the unprotected tokens of the line under the cursor, as a job",
     ),
     _does(
         "verify",
@@ -297,14 +281,12 @@ _OWN: tuple[Action, ...] = (
     ),
     _start_incident("status", "Start an incident about the problem or finding under the cursor"),
     # Jobs
-    _does(
+    _start_job(
         "reencrypt",
         "job.new-job",
         "n",
+        "Re-encrypt or rewrap every token under a key, or encrypt in place what is unprotected",
         title="new job",
-        explanation="Re-encrypt or rewrap every token under a key, or encrypt in place what is unprotected",
-        calls="jobs.start_job",
-        shown=True,
     ),
     _of_a_job("pause", "z", shown=True),
     _of_a_job("resume", "a", shown=True),
@@ -323,9 +305,8 @@ _OWN: tuple[Action, ...] = (
         aliases=("incident",),
         shown=True,
     ),
-    Action(
+    _action(
         "incidents.approvals",
-        "approvals",
         "Pending approvals: approve or deny them",
         "H",
         calls="approvals.requests",
@@ -342,14 +323,7 @@ _OWN: tuple[Action, ...] = (
     ),
     _of_a_step("finish", "f"),
     _of_a_step("answer", "d", explanation="Answer the question of the step under the cursor"),
-    Action(
-        "incident.check",
-        "check",
-        "Run the step's check now",
-        "v",
-        calls="incidents.look_at_check",
-        shown=True,
-    ),
+    _action("incident.check", "Run the step's check now", "v", calls="incidents.look_at_check", shown=True),
     _of_a_step("capture", "C"),
     _of_a_step("skip", "s", argument="REASON", shown=True),
     _of_a_step("reopen", "o", argument="REASON"),
@@ -357,40 +331,30 @@ _OWN: tuple[Action, ...] = (
         "incident accept-lost", "incident.accept-lost", "L", calls="incidents.accept_lost", argument="REASON"
     ),
     _of_a_step("note", "n", argument="TEXT", shown=True),
-    Action(
+    _action(
         "incident.stop",
-        "stop",
         "Stop the step's running action; what is already done stays done",
         "X",
         calls="incidents.run_action",
     ),
-    Action(
+    _action(
         "incident.evidence",
-        "evidence",
         "All evidence, with its hashes; Enter reads a piece",
         "e",
         calls="incidents.evidence",
         shown=True,
     ),
-    Action("incident.timeline", "timeline", "Who did what, and when", "T", calls="incidents.show"),
-    Action(
+    _action("incident.timeline", "Who did what, and when", "T", calls="incidents.show"),
+    _action(
         "incident.people",
-        "people",
         "Roles, follow-ups, and what whoever takes over has to know",
         "l",
         calls="incidents.handover",
         shown=True,
     ),
-    Action(
-        "incident.approvals",
-        "approvals",
-        "Pending approvals: approve or deny them",
-        "H",
-        calls="approvals.requests",
-    ),
-    Action(
+    _action("incident.approvals", "Pending approvals: approve or deny them", "H", calls="approvals.requests"),
+    _action(
         "incident.report",
-        "report",
         "Write the report to a file: HTML, Markdown or JSON, or all three of one signed document",
         "E",
         calls="incidents.report",
@@ -398,10 +362,9 @@ _OWN: tuple[Action, ...] = (
         shown=True,
     ),
     _of_a_step("close", "x", argument="OUTCOME", shown=True),
-    Action("incident.check-lines", "check lines", "All that the step's check saw, line by line", "V"),
-    Action(
+    _action("incident.check-lines", "All that the step's check saw, line by line", "V"),
+    _action(
         "incident.copy-command",
-        "copy command",
         "Copy the step's command or settings line, whole, as a shell takes it",
         "y",
         aliases=("copy",),
@@ -436,11 +399,11 @@ _OWN: tuple[Action, ...] = (
         shown=True,
     ),
     # Evidence
-    Action(
+    _action(
         "evidence.copy-hash",
-        "copy",
         "Copy the evidence's SHA-256, or the value under the cursor",
         "y",
+        title="copy",
         shown=True,
     ),
     # What waits for a second identity
@@ -468,137 +431,116 @@ _OWN: tuple[Action, ...] = (
     ),
     _start_incident("findings", "Start an incident about what the finding under the cursor is about"),
     # Manual rotation
-    Action("rotation.copy-line", "copy", "Copy the command or line under the cursor", "y", shown=True),
+    _action("rotation.copy-line", "Copy the command or line under the cursor", "y", title="copy", shown=True),
     # Log
-    Action("log.follow", "follow", "Stay at the newest line, or stop", "f", shown=True),
+    _action("log.follow", "Stay at the newest line, or stop", "f", shown=True),
     # Events
-    Action(
+    _action(
         "events.pivots",
-        "pivots",
         "Count the events by principal, address, key, token, error, …; Enter leads to the events",
         "v",
         calls="events.pivot",
         shown=True,
     ),
-    Action(
+    _action(
         "events.principal",
-        "principal",
         "What the principal of the event under the cursor opened, and what it could have opened",
         "T",
         calls="event_use.blast_radius",
     ),
-    Action(
+    _action(
         "events.detections",
-        "findings",
         "What the rules found in CloudTrail's events of the last day",
         "d",
+        title="findings",
         calls="trail_rules.examine_events",
     ),
-    Action(
+    _action(
         "events.follow",
-        "follow",
         "Stay at the newest event and fetch new ones by LookupEvents every minute, or stop",
         "f",
         calls="events.state",
         shown=True,
     ),
-    Action("events.only", "only this", "Only events with the value of the cell under the cursor", "i"),
-    Action("events.exclude", "without this", "No events with the value of the cell under the cursor", "x"),
-    Action(
+    _action("events.only", "Only events with the value of the cell under the cursor", "i", title="only this"),
+    _action(
+        "events.exclude", "No events with the value of the cell under the cursor", "x", title="without this"
+    ),
+    _action(
         "events.noise",
-        "hidden events",
         "Show the calls that AWS services and Keydeck itself made, or hide them",
         "a",
+        title="hidden events",
         calls="events.summary",
     ),
-    Action(
+    _action(
         "events.zoom-in",
-        "zoom in",
         "Zoom in to a third of the time, around the event under the cursor",
         "z",
         calls="events.histogram",
     ),
-    Action("events.zoom-out", "zoom out", "Zoom out to the time before, or to three times as much", "Z"),
-    Action("events.earlier", "earlier", "Move half a window earlier", "left_square_bracket", display="["),
-    Action("events.later", "later", "Move half a window later", "right_square_bracket", display="]"),
-    Action(
+    _action("events.zoom-out", "Zoom out to the time before, or to three times as much", "Z"),
+    _action("events.earlier", "Move half a window earlier", "left_square_bracket", display="["),
+    _action("events.later", "Move half a window later", "right_square_bracket", display="]"),
+    _action(
         "events.reviewed",
-        "reviewed",
-        (
-            "Mark the marked events, or the one under the cursor, as reviewed, or undo that; it is "
-            "your note in the local store, so read-only mode allows it"
-        ),
+        "Mark the marked events, or the one under the cursor, as reviewed, or undo that; it is "
+        "your note in the local store, so read-only mode allows it",
         "m",
         calls="events.review",
         shown=True,
     ),
-    Action(
+    _action(
         "events.note",
-        "note",
         "Write a note on the event; it stays in the local store, so read-only mode allows it",
         "n",
         calls="events.annotate",
         argument="TEXT",
     ),
-    Action(
+    _action(
         "events.pull",
-        "pull",
         "Fetch new events by LookupEvents into the local store; the second time, stop",
         "P",
         argument="SINCE",
     ),
     _start_incident("events", "Start an incident about the key or the token of the event under the cursor"),
     # One event
-    Action(
+    _action(
         "event.reviewed",
-        "reviewed",
-        (
-            "Mark the event as reviewed, or undo that; it is your note in the local store, so "
-            "read-only mode allows it"
-        ),
+        "Mark the event as reviewed, or undo that; it is your note in the local store, so "
+        "read-only mode allows it",
         "m",
         calls="events.review",
         shown=True,
     ),
-    Action(
+    _action(
         "event.note",
-        "note",
         "Write a note on the event; it stays in the local store, so read-only mode allows it",
         "n",
         calls="events.annotate",
         argument="TEXT",
         shown=True,
     ),
-    Action("event.copy-id", "copy id", "Copy the event's id", "y", shown=True),
-    Action(
+    _action("event.copy-id", "Copy the event's id", "y", shown=True),
+    _action(
         "event.principal",
-        "principal",
         "What the event's principal opened, and what it could have opened",
         "T",
         calls="event_use.blast_radius",
     ),
-    Action("event.copy-raw", "copy raw", "Copy the raw record", "Y", shown=True),
+    _action("event.copy-raw", "Copy the raw record", "Y", shown=True),
     _start_incident("event", "Start an incident about the event's key or token"),
     # The values of events
-    Action(
+    _action(
         "pivots.principal",
-        "principal",
         "What the principal under the cursor opened, and what it could have opened",
         "T",
         calls="event_use.blast_radius",
         shown=True,
     ),
     # A page of the manual
-    Action(
-        "manual.find",
-        "find",
-        "Look for words on this page",
-        "slash",
-        shown=True,
-        argument="WORDS",
-        display="/",
-    ),
-    Action("manual.next", "next", "To the next line that has them", "n", shown=True),
+    _action("manual.find", "Look for words on this page", "slash", shown=True, argument="WORDS", display="/"),
+    _action("manual.next", "To the next line that has them", "n", shown=True),
 )
 
 ACTIONS: tuple[Action, ...] = tuple(with_added(_OWN))

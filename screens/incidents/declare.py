@@ -56,7 +56,6 @@ from screens.worker_calls import PendingCall, ask
 
 if TYPE_CHECKING:
     from crypto_core.keys.state import KeyState
-    from screens.incidents.about import About
 
 _LOOKING = "Opening the stored tokens to compare them. Esc stops it."
 _SEARCHED = (ScopeBy.LEAKED, ScopeBy.HASHED, ScopeBy.OPENED)

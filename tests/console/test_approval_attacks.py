@@ -24,7 +24,8 @@ from crypto_core.guard.approval_digest import parts_of, request_digest
 from crypto_core.guard.approval_proof import context_of
 from crypto_core.guard.approval_purpose import Purpose
 from crypto_core.guard.approvals import ADVISORY
-from crypto_core.guard.operations import KeydeckRole, iam_policy
+from crypto_core.guard.iam_policy import iam_policy
+from crypto_core.guard.operations import KeydeckRole
 from crypto_core.guard.outcome import Outcome
 from tests.conftest import Databases
 from tests.http_answers import answering
@@ -122,9 +123,8 @@ def approvals_key(sandbox: Sandbox, attack: Attack) -> str:
     administers = {"Action": ["kms:DescribeKey", "kms:PutKeyPolicy"], "Principal": {"AWS": ADMINISTRATOR}}
     statements = [policy["Statement"][0] | administers]
     for role in (KeydeckRole.OPERATOR, KeydeckRole.APPROVER):
-        (granted,) = [
-            one for one in iam_policy(role, [], approvals_key=key)["Statement"] if one["Resource"] == key
-        ]
+        allowed = iam_policy(role, [], approvals_key=key)["Statement"]
+        (granted,) = [one for one in allowed if one["Resource"] == key]
         who = {"AWS": f"arn:aws:iam::123456789012:role/keydeck-{role.value}"}
         statements.append(granted | {"Sid": role.value, "Principal": who})
     kms.put_key_policy(KeyId=key, Policy=json.dumps({"Version": "2012-10-17", "Statement": statements}))

@@ -17,7 +17,7 @@ PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 THIS = f"{sys.version_info[0]}.{sys.version_info[1]}"
 EVERY_CALL = """
 import boto3
-from crypto_core.guard.operations import KeydeckRole, iam_policy
+from crypto_core.guard.iam_policy import KeydeckRole, iam_policy
 statements = iam_policy(KeydeckRole.RESPONDER, [])["Statement"]
 asked = {tuple(action.split(":")) for statement in statements for action in statement["Action"]}
 for service in ("kms", "cloudtrail"):

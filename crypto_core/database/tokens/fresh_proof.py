@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import KW_ONLY, astuple, dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from itertools import chain
+from itertools import chain, pairwise
 from threading import Event
 
 from sqlalchemy import Connection
@@ -116,11 +116,8 @@ class FreshProof(JsonRecord):
 
     @property
     def doubtful(self) -> int:
-        return sum(
-            c.tokens
-            for c in self.counts
-            if c.wrapping is None and (c.evidence is Evidence.CONFLICT or not c.asked)
-        )
+        unnamed = (c for c in self.counts if c.wrapping is None)
+        return sum(c.tokens for c in unnamed if c.evidence is Evidence.CONFLICT or not c.asked)
 
     @property
     def by_members(self) -> int:
@@ -289,11 +286,6 @@ class FreshProver:
     def _plain_store(self, catalogue: LiveCatalogue) -> TokenStore:
         return TokenStore(catalogue.engine, catalogue, self.attributor.answers)
 
-    def _told_before(self, damaged: Sequence[bytes]) -> set[bytes]:
-        """Damaged tokens that a run has named before need not be named again."""
-        known = self.attributor.answers.of_each(damaged)
-        return {digest for digest, answer in known.items() if answer.wrapping is None}
-
     def _opened(self, proof: FreshProof, key_arn: str, cancelled: Event | None) -> FreshProof:
         scope = proof.scope_under(key_arn)
         given_up = {loss.value.ref for loss in proof.accepted}
@@ -313,10 +305,10 @@ class FreshProver:
                 asked += len(page)
                 found = list(pool.map(partial(_count_opened, cipher, key_arn), page))
                 counts += found
-                damaged = [
-                    token.digest for token, count in zip(page, found, strict=True) if count.wrapping is None
-                ]
-                broken |= self._told_before(damaged)
+                damaged = [t.digest for t, count in zip(page, found, strict=True) if count.wrapping is None]
+                # Damaged tokens that a run has named before need not be named again.
+                known = self.attributor.answers.of_each(damaged)
+                broken.update(digest for digest, answer in known.items() if answer.wrapping is None)
                 # No run can read these, whatever KMS says: the lists and the status know it from here on.
                 malformed = [p for p in map(_malformed, page) if p is not None]
                 self.attributor.answers.remember(malformed)
@@ -394,10 +386,7 @@ class _Questions:
         self._give_up(sealed)
         parts = [p for p in sealed if p.group.edk_prefix is not None and p.group.tokens]
         # The first alone: where KMS is silent, asking on would only take its time limit again.
-        for first, last in [
-            (0, 1),
-            *((n, n + attribution.PAGE) for n in range(1, len(parts), attribution.PAGE)),
-        ]:
+        for first, last in pairwise((0, *range(1, len(parts), attribution.PAGE), len(parts))):
             self._sample(parts[first:last])
         by_prefix: dict[bytes, list[_GroupPart]] = {}
         for part in parts:
@@ -445,27 +434,20 @@ class _Questions:
                     part.given_up += 1
                     out_of_use += [loss] if tried.result is lost_tokens.OpeningResult.OUT_OF_USE else []
                 else:
-                    why = (
-                        "it opens"
-                        if tried.result is lost_tokens.OpeningResult.OPENS
-                        else f"not known now: {tried.why}"
-                    )
+                    opens = tried.result is lost_tokens.OpeningResult.OPENS
+                    why = "it opens" if opens else f"not known now: {tried.why}"
                     self.remarks.append(f"Accepted in {loss.incident}, not covered now: {token.ref}: {why}")
             part.group = replace(part.group, tokens=part.group.tokens - part.given_up)
         if out_of_use:
-            self.remarks.append(
-                f"Not opened anew, as the key is out of use: {lost_tokens.accepted_words(out_of_use)}"
-            )
+            words = lost_tokens.accepted_words(out_of_use)
+            self.remarks.append(f"Not opened anew, as the key is out of use: {words}")
         by_key: dict[str, list[lost_tokens.AcceptedLoss]] = {}
         for loss in self.given_up.values():
             by_key.setdefault(loss.key_arn, []).append(loss)
         for key_arn, own in by_key.items():
             where = lost_tokens.in_words(lost_tokens.incidents_of(own))
-            self.counts.append(
-                attribution.damaged_count(
-                    len(own), f"Accepted as unrecoverable in {where}. Left under {key_arn}."
-                )
-            )
+            reason = f"Accepted as unrecoverable in {where}. Left under {key_arn}."
+            self.counts.append(attribution.damaged_count(len(own), reason))
 
     def _sample(self, parts: list[_GroupPart]) -> None:
         """Ask about a random member of each part, and about another where that one is damaged."""
@@ -474,19 +456,15 @@ class _Questions:
             return
         draws = [(part.scope, part.column, attribution.MEMBERS_TRIED + part.given_up) for part in parts]
         for part, drawn in zip(parts, self.by.store.at_random(draws) if draws else [], strict=True):
-            part.members = [token for token in drawn if token.ref not in self.given_up][
-                : attribution.MEMBERS_TRIED
-            ]
+            kept = [token for token in drawn if token.ref not in self.given_up]
+            part.members = kept[: attribution.MEMBERS_TRIED]
         while waiting := [p for p in parts if p.probe is None and p.members]:
             asking = waiting[: self.by.limit - self.asked]
             if not asking:
                 return
             self.asked += len(asking)
-            for part, probe in zip(
-                asking,
-                self.by.attributor.ask_kms([p.members.pop() for p in asking], keep_damage=True),
-                strict=True,
-            ):
+            probes = self.by.attributor.ask_kms([p.members.pop() for p in asking], keep_damage=True)
+            for part, probe in zip(asking, probes, strict=True):
                 part.take(probe)
                 self._note_failure(probe.failure)
 
@@ -502,9 +480,8 @@ class _Questions:
                 self._count(part)
             return
         tokens = sum(part.group.tokens for part in parts)
-        found = self._ask_each(
-            tokens, self._pages(TokenScope(frozenset(ENVELOPE_FORMATS), edk_prefixes=(prefix,)))
-        )
+        scope = TokenScope(frozenset(ENVELOPE_FORMATS), edk_prefixes=(prefix,))
+        found = self._ask_each(tokens, self._pages(scope))
         if found.asked < tokens:
             # Some of it may be under any of the keys.
             self.groups[prefix] = named
@@ -517,12 +494,9 @@ class _Questions:
         elif part.named is not None:
             # Broken members stay counted: whichever were drawn, a proof of the same tokens says the same.
             self.counts.append(attribution.inferred_count(frozenset({part.named}), tokens, 1))
-        elif part.tried:
-            # None of those that were asked about is intact: all are asked about.
+        elif part.tried or self.silent is not None:
+            # None of those that were asked about is intact: all are asked about, unless KMS is silent.
             self._ask_each(tokens, self._pages(part.scope, part.column))
-        elif self.silent is not None:
-            self.counts.append(attribution.unknown_count(tokens, self.silent.message))
-            self._gap(attribution.gap_of(self.silent, tokens))
         elif self.asked >= self.by.limit:
             self.counts.append(attribution.unknown_count(tokens, "not asked"))
             self._gap(attribution.over_limit_gap(tokens, self.by.limit))
@@ -536,11 +510,8 @@ class _Questions:
         if not tokens:
             return attribution.Found(0, [])
         if self.silent is not None:
-            found = attribution.Found(
-                0,
-                [attribution.unknown_count(tokens, self.silent.message)],
-                attribution.gap_of(self.silent, tokens),
-            )
+            unknown = attribution.unknown_count(tokens, self.silent.message)
+            found = attribution.Found(0, [unknown], attribution.gap_of(self.silent, tokens))
         else:
             left = self.by.limit - self.asked
             found = self.by.attributor.ask_each(pages, tokens, left, self.cancelled)

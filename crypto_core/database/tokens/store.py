@@ -14,42 +14,36 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from threading import Event
 from time import monotonic, sleep
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.sql.expression import TableClause
 
 from crypto_core import errors
 from crypto_core.database.connection.engine import connected, finish_with_next, own_entries
 from crypto_core.database.connection.lock_holders import LOCK_NOT_AVAILABLE
 from crypto_core.database.connection.retries import repeated_if_cut_off, repeated_if_rolled_back
-from crypto_core.database.connection.transaction_start import LOCK_TIMEOUT_SECONDS, ON_OWN_PATH
-from crypto_core.database.dialect import place_oid
+from crypto_core.database.connection.transaction_start import LOCK_TIMEOUT_SECONDS
 from crypto_core.database.qualified_sql import text
 from crypto_core.database.schema import envelope_backup
 from crypto_core.database.tokens import expressions as sql
-from crypto_core.database.tokens import json_documents
+from crypto_core.database.tokens import json_documents, row_swap
 from crypto_core.database.tokens.attached_code import AttachedCode, write_obstacles
 from crypto_core.database.tokens.attribution_cache import SHA256_BYTES, AttributionCache
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.fingerprints import Carrier, not_indexed
 from crypto_core.database.tokens.key_expressions import in_groups
 from crypto_core.database.tokens.tables import Picked, TokenColumn, TokenTable
-from crypto_core.database.tokens.token_source import TokenSource, token_source, whole_bytes, whole_value
+from crypto_core.database.tokens.token_source import TokenSource, token_source
 from crypto_core.database.tokens.written_rows import WrittenRows
 from crypto_core.envelope import ENVELOPE_FORMATS, STORED_PREFIXES, Format, classify, parse
 from crypto_core.guard.held_step import require_held
 from crypto_core.keyring.data_keys import KeyAnswer
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
-from crypto_core.text.clean_text import clean
 from crypto_core.text.counts import counted, listed
 from crypto_core.text.json_records import JsonRecord, shape
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +61,6 @@ class Replacement:
     source: KeyAnswer | None
 
 
-_HAS_XMIN = text(
-    "SELECT relkind IN ('r', 'p') FROM pg_class "  # noqa: S608  # nothing in it is foreign
-    f"WHERE oid = {place_oid('CAST(:schema AS text)', 'CAST(:table AS text)')}"
-)
 _HELD_SECONDS = 0.05
 
 KEEPS_TOKEN = frozenset({"rewrap", "reencrypt"})
@@ -116,23 +106,9 @@ class _Committed(WrittenRows):
         self, connection: sa.Connection, table: TokenTable, column: str, values: Mapping[str, str]
     ) -> list[str]:
         """Return the ids of rows that do not hold these values."""
-        if not values:
-            return []
-        texts = [self.digests[v] for v in values.values()] if table.is_text(column) else values.values()
-        given = sql.later_rows("new", {"id": values, "value": texts}) | sql.later_ids(table, list(values))
-        return sorted(set(values) - set(connection.scalars(_comparing(table, column), given)))
-
-    def written_by(self, connection: sa.Connection, table: TokenTable, ids: Sequence[str]) -> Iterable[str]:
-        """Return the rows that this transaction itself wrote last."""
-        source = sql.table_of(table)
-        named = {"schema": table.place, "table": table.relation}
-        if not ids or not connection.scalar(_HAS_XMIN, named):
-            return ()
-        number = sa.cast(sa.cast(sa.literal_column("xmin"), sa.Text), sa.BigInteger)
-        own = sa.select(sql.id_text(table, source)).where(
-            sql.id_in(table, source, list(ids)), number == self.transaction % 2**32
-        )
-        return connection.scalars(own).all()
+        by_digest = table.is_text(column)
+        given = {row_id: self.digests[value] if by_digest else value for row_id, value in values.items()}
+        return row_swap.differing_rows(connection, table, column, given)
 
 
 def _place(ref: TokenRef) -> tuple[str, str, str]:
@@ -352,10 +328,8 @@ class TokenStore:
         wait: bool,
     ) -> _Committed:
         by_column: dict[tuple[str, str], list[Replacement]] = {}
-        for replacement in replacements:
-            by_column.setdefault((replacement.old.ref.table, replacement.old.ref.column), []).append(
-                replacement
-            )
+        for one in replacements:
+            by_column.setdefault((one.old.ref.table, one.old.ref.column), []).append(one)
         catalogue = self._catalogue()
         places = [(catalogue.table(name), column) for name, column in sorted(by_column)]
         done = _Committed(places, digests={r.stored: digest(r.stored) for r in replacements})
@@ -363,11 +337,11 @@ class TokenStore:
         locked: dict[str, frozenset[str]] = {}
         carry = self._carrier() if verb in KEEPS_TOKEN else None
         with connected(self._engine, write=True, brief=not wait) as connection:
-            done.transaction = connection.execute(_IMPATIENT).scalar_one()
+            done.transaction = row_swap.begin_swap(connection)
             before(connection)
-            for table_name in sorted({table_name for table_name, _ in by_column}):
-                ids = {r.old.ref.row_id for r in replacements if r.old.ref.table == table_name}
-                locked[table_name] = _lock(connection, catalogue.table(table_name), sorted(ids), wait=wait)
+            for name in sorted({name for name, _ in by_column}):
+                ids = {r.old.ref.row_id for r in replacements if r.old.ref.table == name}
+                locked[name] = row_swap.lock_rows(connection, catalogue.table(name), ids, wait=wait)
             for (table_name, column), all_of_it in sorted(by_column.items()):
                 table = catalogue.table(table_name)
                 group = [r for r in all_of_it if r.old.ref.row_id in locked[table_name]]
@@ -385,7 +359,7 @@ class TokenStore:
             finish_with_next(connection)
             for table, column, values in stored:
                 if changed := done.differing(connection, table, column, values):
-                    raise _changed(connection, table, column, changed)
+                    raise row_swap.changed_by_database(connection, table, column, changed)
             done.require_own_rows(connection, done.foreign_rows(connection, own_entries(connection)))
             if within is not None:
                 within(connection, frozenset(r.old.ref for r in done.written))
@@ -406,7 +380,8 @@ class TokenStore:
             for table, column, values in done.stored:
                 differing = done.differing(connection, table, column, values)
                 changed |= {(table.name, column, row_id) for row_id in differing}
-                own |= {(table.name, column, i) for i in done.written_by(connection, table, differing)}
+                ours = row_swap.rows_written_in(connection, table, done.transaction, differing)
+                own |= {(table.name, column, row_id) for row_id in ours}
             foreign = done.foreign_rows(connection, done.entries)
             if not changed:
                 done.require_own_rows(connection, foreign, written=True)
@@ -529,52 +504,11 @@ def _tokens(source: TokenSource, rows: Iterable[Any]) -> list[StoredToken]:
     ]
 
 
-def _made_once(make: Callable[Concatenate[TokenTable, P], R]) -> Callable[Concatenate[TokenTable, P], R]:
-    """Keep the statements of tables that `make` makes: to make one takes as long as to execute it."""
-    statements: dict[object, R] = {}
-
-    def made(table: TokenTable, /, *arguments: P.args, **named: P.kwargs) -> R:
-        # What the database says of a table makes another statement, too, and tables are equal without it.
-        case = (table, table.types, table.required, table.tests_json, *arguments, *named.items())
-        if (statement := statements.get(case)) is None:
-            statement = statements[case] = make(table, *arguments, **named)
-        return statement
-
-    return made
-
-
-@_made_once
-def _locking(table: TokenTable) -> sa.Select[Any]:
-    source = sql.table_of(table)
-    rows = sa.select(sql.id_text(table, source)).where(sql.id_in_later(table, source))
-    ordered = rows.order_by(*(source.c[name] for name in table.id_columns))
-    return ordered.with_for_update(key_share=True, skip_locked=True)
-
-
-def _lock(connection: sa.Connection, table: TokenTable, ids: Sequence[str], *, wait: bool) -> frozenset[str]:
-    """Lock rows that no other transaction holds, and wait for none: others wait for those that are locked.
-
-    Returns the ids of those that are locked now. Raises DatabaseTimeoutError, with `wait`, if one is held.
-    """
-    locked = frozenset(connection.scalars(_locking(table), sql.later_ids(table, ids)))
-    missing = sorted(set(ids) - locked) if wait else []
-    if not missing:
-        return locked
-    source = sql.table_of(table)
-    there = sa.select(sql.id_text(table, source)).where(sql.id_in(table, source, missing))
-    if (held := connection.scalar(there.limit(1))) is not None:
-        raise errors.DatabaseTimeoutError(
-            f"The database took too long: another transaction holds row {clean(held, 200)} of {table.name}.",
-            sqlstate=LOCK_NOT_AVAILABLE,
-        )
-    return locked
-
-
 def _swap(
     connection: sa.Connection, table: TokenTable, column: str, replacements: Sequence[Replacement]
 ) -> tuple[set[str], dict[str, str]]:
     values = {r.old.ref.row_id: (r.old.digest, r.stored) for r in replacements}
-    written = _exchange(connection, table, column, values)
+    written = row_swap.exchange_values(connection, table, column, values)
     return set(written), written
 
 
@@ -589,19 +523,17 @@ def _swap_within(
     by_row: dict[str, list[Replacement]] = {}
     for replacement in replacements:
         by_row.setdefault(replacement.old.ref.row_id, []).append(replacement)
-    base = _written_column(table, column)
-    read = sa.select(sql.id_text(table, base), whole_bytes(table, column, base.c[column]))
     exchanges: dict[str, tuple[bytes, str]] = {}
     matched: dict[str, set[str]] = {}
-    for row_id, content in connection.execute(read.where(sql.id_in(table, base, sorted(by_row)))):
-        after, swapped = json_documents.text_of_bytes(bytes(content or b"")), set[str]()
+    for row_id, content in row_swap.whole_values(connection, table, column, by_row):
+        after, swapped = json_documents.text_of_bytes(content), set[str]()
         for r in by_row[row_id]:
             found = _found(table, column, after, r.old.ref)
             if found is not None and digest(found.value) == r.old.digest:
                 after, swapped = found.replaced(after, r.stored), swapped | {r.old.ref.identity}
         if swapped:
-            exchanges[row_id], matched[row_id] = (hashlib.sha256(bytes(content)).digest(), after), swapped
-    written = _exchange(connection, table, column, exchanges)
+            exchanges[row_id], matched[row_id] = (hashlib.sha256(content).digest(), after), swapped
+    written = row_swap.exchange_values(connection, table, column, exchanges)
     return set[str]().union(*(matched[row_id] for row_id in written)), written
 
 
@@ -612,88 +544,6 @@ def _found(table: TokenTable, column: str, whole: str, ref: TokenRef) -> json_do
     if table.type_of(column) == "bytea":
         return json_documents.FoundMember(whole, 0, len(whole), is_json=False)
     return json_documents.find_string(whole)
-
-
-def _exchange(
-    connection: sa.Connection, table: TokenTable, column: str, new_values: Mapping[str, tuple[bytes, str]]
-) -> dict[str, str]:
-    """One UPDATE … FROM unnest(…) WHERE id = … AND digest of the column = … ; returns those that matched.
-
-    `new_values` are the digest of what is there and what takes its place, by row id.
-    """
-    if not new_values:
-        return {}
-    befores, afters = zip(*new_values.values(), strict=True)
-    given = sql.later_rows("new", {"id": new_values, "digest": befores, "value": afters})
-    found = connection.scalars(_exchanging(table, column), given | sql.later_ids(table, list(new_values)))
-    return {str(row_id): new_values[str(row_id)][1] for row_id in found}
-
-
-@_made_once
-def _exchanging(table: TokenTable, column: str) -> sa.Select[Any]:
-    new = sql.unnested_later("new", {"id": sa.Text, "digest": sa.LargeBinary, "value": sa.Text})
-    source = _written_column(table, column)
-    value = new.c.value if table.is_text(column) else whole_value(table, column, new.c.value)
-    written = (
-        sa.update(source)
-        .values({column: value})
-        .where(
-            sql.id_in_later(table, source),
-            sql.id_text(table, source) == new.c.id,
-            _stored_digest(table, column, source.c[column]) == new.c.digest,
-        )
-        .returning(new.c.id)
-        .cte("written")
-    )
-    return sa.select(written.c.id).where(text(ON_OWN_PATH))
-
-
-@_made_once
-def _comparing(table: TokenTable, column: str) -> sa.Select[Any]:
-    by_digest = table.is_text(column)
-    new = sql.unnested_later("new", {"id": sa.Text, "value": sa.LargeBinary if by_digest else sa.Text})
-    whole = (
-        new.c.value if by_digest else _stored_digest(table, column, whole_value(table, column, new.c.value))
-    )
-    source = _written_column(table, column)
-    return sa.select(new.c.id).where(
-        sql.id_in_later(table, source),
-        sql.id_text(table, source) == new.c.id,
-        _stored_digest(table, column, source.c[column]) == whole,
-    )
-
-
-def _written_column(table: TokenTable, column: str) -> TableClause:
-    return sql.columns_of(table, [*table.id_columns, column])
-
-
-def _stored_digest(table: TokenTable, column: str, stored: Any) -> Any:
-    """Where a whole value is no text, or has several tokens, its SHA-256."""
-    if table.is_text(column):
-        return sql.digest_of(sql.text_of(table, column, stored))
-    return sa.func.sha256(whole_bytes(table, column, stored))
-
-
-_IMPATIENT = text(
-    "SELECT txid_current(), CASE WHEN current_setting('lock_timeout') = '0' "
-    "OR CAST(current_setting('lock_timeout') AS interval) > interval '150ms' "
-    "THEN set_config('lock_timeout', '150ms', true) END"
-)
-"""Others that wait for rows locked here must not wait for another lock besides."""
-
-
-def _changed(
-    connection: sa.Connection, table: TokenTable, column: str, row_ids: Sequence[str]
-) -> errors.ChangedByDatabaseError:
-    obstacles = write_obstacles(connection, table, column)
-    causes = "; ".join(obstacles) or "a type, a rule or a trigger of the database"
-    named = f"{table.name}.{column}:{clean(row_ids[0], 200)}"
-    more = f" and {counted(len(row_ids) - 1, 'more row')}" if row_ids[1:] else ""
-    return errors.ChangedByDatabaseError(
-        f"{named}{more}: the database stored another value than it was given ({causes}). "
-        "Nothing was written.",
-        remedy="Let the database store envelopes as they are; disable what changes them, then try again.",
-    )
 
 
 def _back_up(

@@ -8,7 +8,8 @@ import pytest
 
 from crypto_core.database.schema import metadata
 from crypto_core.guard.approvals import ACTIONS
-from crypto_core.guard.operations import OPERATIONS, KeydeckRole, iam_policy, of_role, own_tables
+from crypto_core.guard.iam_policy import iam_policy
+from crypto_core.guard.operations import OPERATIONS, KeydeckRole, of_role, own_tables
 from crypto_core.keys.changes.change import ChangeKind
 from crypto_core.reencryption.plan import Verb
 
@@ -34,9 +35,7 @@ def test_whatever_changes_keys_or_tokens_can_need_a_second_person() -> None:
 
 
 def test_each_role_may_what_the_one_before_may() -> None:
-    inspector, operator, responder = (
-        actions(iam_policy(role, ())) for role in KeydeckRole.RESPONDER.includes
-    )
+    inspector, operator, responder = (actions(iam_policy(r, ())) for r in KeydeckRole.RESPONDER.includes)
     assert inspector < operator < responder
     assert set(of_role(KeydeckRole.RESPONDER)) == set(OPERATIONS)
 
