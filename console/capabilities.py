@@ -61,6 +61,8 @@ class Manifest(NamedTuple):
     """The modules that write parts of its pages."""
     checks: tuple[str, ...] = ()
     """Doctor's checks of what it keeps in schema `keydeck`, each as `module:name`."""
+    endpoint_checks: str = ""
+    """Doctor's checks of AWS's endpoints: a `module:function` of an area, the endpoints and what stops it."""
     schemas: Mapping[str, tuple[str, ...]] = _NONE
     """The models of what its commands print, each as `module:class`."""
     tools: str = ""
@@ -123,6 +125,11 @@ def added_services() -> dict[str, Callable[[Any], Any]]:
 def added_checks() -> tuple[Any, ...]:
     """Return doctor's checks of what the capabilities keep."""
     return tuple(resolve_name(path) for one in manifests() for path in one.checks)
+
+
+def endpoint_checks() -> tuple[Any, ...]:
+    """Return doctor's checks of AWS's endpoints that the capabilities add."""
+    return tuple(resolve_name(one.endpoint_checks) for one in manifests() if one.endpoint_checks)
 
 
 def event_engines() -> dict[str, str]:

@@ -21,7 +21,6 @@ from console.lazy_services import deferred, deferred_property, if_made
 from console.manual.book import Book
 from console.own_folders import data_folder, state_folder
 from console.settings import Settings
-from crypto_core.algorithms.fips import require_fips
 from crypto_core.aws import clock as aws_clock
 from crypto_core.aws.kms import KmsApi
 from crypto_core.aws.mfa_codes import AskCode, nobody_to_ask
@@ -33,6 +32,7 @@ from crypto_core.database.tokens.inventory import Inventory
 from crypto_core.database.tokens.tripwire_list import TripwireList
 from crypto_core.envelope import Format
 from crypto_core.errors import KeydeckError, RefusedError, SettingsError
+from crypto_core.fips import require_fips
 from crypto_core.key_names import same_key
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.log.observation import SILENT, Observer

@@ -14,9 +14,9 @@ from console.printed.forms import Form
 from console.printed.lists import Printout, print_listing
 from console.printed.output import say, utc
 from console.service.notices import notice_service
-from crypto_core.database.state.notices import GIVEN_UP, STATES, WAITING, NoticeRow
 from crypto_core.errors import SettingsError
 from crypto_core.notices.notice import outward
+from crypto_core.notices.notice_table import GIVEN_UP, STATES, WAITING, NoticeRow
 from crypto_core.notices.service import NoticeRound
 from crypto_core.text.clean_text import clean
 from crypto_core.text.counts import counted

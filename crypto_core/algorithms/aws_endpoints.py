@@ -13,16 +13,12 @@ from threading import Event, Thread
 from time import monotonic
 
 from crypto_core.algorithms.tls_probe import CertificateFact, Handshake, HandshakeError, shake_hands
-from crypto_core.aws.kms import KmsApi
 from crypto_core.aws.service_endpoint import ServiceEndpoint, tls_context
 from crypto_core.text.clean_text import NO_TEXT, CleanText, clean, cleans
 
 LIMIT_SECONDS = 5.0
 """For all endpoints, which are asked side by side."""
 _GLANCE = 0.1
-
-IN_EVERY_REGION, IN_THE_FIRST = ("kms", "cloudtrail"), ("sts", "s3")
-"""Services that are asked about. Data keys come from the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +48,6 @@ class EndpointFact:
     def name(self) -> str:
         """The host without its port."""
         return self.host.rpartition(":")[0]
-
-
-def endpoints_of(kms: KmsApi, regions: Sequence[str]) -> tuple[ServiceEndpoint, ...]:
-    """Return where AWS is reached, the first Region's KMS first. Asks nobody. Raises KmsError."""
-    asked = [(service, region) for region in regions for service in IN_EVERY_REGION]
-    asked += [(service, region) for region in regions[:1] for service in IN_THE_FIRST]
-    return tuple(kms.endpoint(service, region) for service, region in asked)
 
 
 def look_at_endpoints(
