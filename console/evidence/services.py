@@ -25,9 +25,9 @@ from crypto_core.compliance.pack.writer import PackWriter
 from crypto_core.compliance.period.service import PeriodService
 from crypto_core.compliance.records.book import RecordBook
 from crypto_core.compliance.records.daily_record import EvidenceRecorder
+from crypto_core.compliance.records.record_table import EvidenceRecordTable
 from crypto_core.compliance.snapshot import Lack, Snapshot
 from crypto_core.compliance.snapshot_reader import ComplianceSettings, SnapshotReader
-from crypto_core.database.state.evidence_records import EvidenceRecordTable
 from crypto_core.diagnosis import Area
 from crypto_core.envelope import Format
 from crypto_core.errors import MissingGrantError, MissingSchemaError

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
 from crypto_core.compliance.records.record import EvidenceRecord, read_record
-from crypto_core.database.state.evidence_records import EvidenceRecordTable, RecordOutline, StoredRecord
+from crypto_core.compliance.records.record_table import EvidenceRecordTable, RecordOutline, StoredRecord
 from crypto_core.guard.signature import Signer, asking
 from crypto_core.proof.forms import UNREADABLE
 from crypto_core.proof.journal import NamedRecords
