@@ -131,9 +131,7 @@ def _cryptography(loaded: LoadedSettings | None) -> Area:
         settings = loaded.settings if loaded else None
         required = bool(settings.fips if settings else os.environ.get(VARIABLE))
         apis = Apis(AwsPlace(settings.regions, settings.profile)) if settings else None
-        yield from look_at_cryptography(
-            CRYPTOGRAPHY, apis, stop, fips_required=required, added=endpoint_checks()
-        )
+        yield from look_at_cryptography(CRYPTOGRAPHY, apis, stop, endpoint_checks(), fips_required=required)
 
     return Area(CRYPTOGRAPHY, look)
 

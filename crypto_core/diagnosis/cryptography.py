@@ -13,7 +13,6 @@ from crypto_core.fips import LIBRARY, NEEDED, PYTHON, REMEDY, VARIABLE, OpensslM
 
 EndpointChecks = Callable[[str, Sequence[ServiceEndpoint], Event], Iterator[Check]]
 """Of an area, AWS's endpoints and what stops it."""
-
 _SHORT = {PYTHON: "Python's ssl", LIBRARY: "cryptography"}
 _OWN_BUILD = (
     "Install psycopg2 built against the system's libpq: pip install --no-binary psycopg2-binary "
@@ -22,7 +21,7 @@ _OWN_BUILD = (
 
 
 def look_at_cryptography(
-    area: str, apis: Apis | None, stop: Event, *, fips_required: bool, added: Iterable[EndpointChecks] = ()
+    area: str, apis: Apis | None, stop: Event, added: Iterable[EndpointChecks] = (), *, fips_required: bool
 ) -> Iterator[Check]:
     """Yield the checks: OpenSSLs first, then AWS's endpoints, with what is `added`. Changes nothing.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from crypto_core.algorithms.endpoint_checks import trouble_of
+from crypto_core.algorithms.aws_endpoints import trouble_of
 from crypto_core.compliance.answer import BY_TEST, ControlAnswer, answer, cause, control_test, not_assessed
 from crypto_core.compliance.facts import AlgorithmFact, CryptographyFacts
 from crypto_core.compliance.snapshot import Lack, SnapshotPart

@@ -10,6 +10,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 from threading import Event
 
 from crypto_core.compliance.library import ControlLibrary
+from crypto_core.compliance.proof.records import FORM
 from crypto_core.compliance.records.record import EvidenceRecord, read_record
 from crypto_core.compliance.records.record_table import EvidenceRecordTable, RecordChainEnd
 from crypto_core.compliance.snapshot import Lack, MissingPart, Snapshot, SnapshotPart, snapshot_json
@@ -23,7 +24,6 @@ from crypto_core.guard.guard import Guard
 from crypto_core.guard.outcome import Outcome
 from crypto_core.guard.signature import Signature, Signer
 from crypto_core.proof.forms import FIRST, RECORD, Checkpoint, canonical
-from crypto_core.proof.records import FORM
 from crypto_core.text.clean_text import NO_TEXT, CleanText, clean, cleans
 from crypto_core.text.json_records import JsonRecord, made, shape
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from console.sandbox.endpoint.control import EndpointControl
-from crypto_core.algorithms import endpoint_checks
-from crypto_core.algorithms.endpoint_checks import look_at_connections
+from crypto_core.algorithms import aws_endpoints
+from crypto_core.algorithms.aws_endpoints import look_at_connections
 from crypto_core.algorithms.tls_probe import CertificateFact
 from crypto_core.aws.kms import KmsApi
 from crypto_core.diagnosis import Check, CheckOutcome
@@ -90,7 +90,7 @@ def test_a_connection_is_judged_by_protocol_and_days_and_a_quantum_computer_is_a
     hint: str,
 ) -> None:
     one = replace(ENDPOINT, **fields)
-    monkeypatch.setattr(endpoint_checks, "look_at_endpoints", lambda *_: (one,))
+    monkeypatch.setattr(aws_endpoints, "look_at_endpoints", lambda *_: (one,))
     check = asked()["TLS: kms"]
     assert check.outcome is outcome
     assert hint in check.remedy

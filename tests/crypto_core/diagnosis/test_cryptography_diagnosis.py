@@ -27,7 +27,7 @@ OK, WARNING, FAILED, SKIPPED = (
 
 def asked(*added: EndpointChecks, required: bool = False) -> dict[str, Check]:
     apis = Apis(AwsPlace((REGION,)))
-    found = look_at_cryptography("cryptography", apis, Event(), fips_required=required, added=added)
+    found = look_at_cryptography("cryptography", apis, Event(), added, fips_required=required)
     return {check.name: check for check in found}
 
 

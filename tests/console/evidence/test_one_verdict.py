@@ -13,7 +13,7 @@ from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from crypto_core.guard.outcome import Outcome
 from crypto_core.proof.journal import NOT_ANCHORED
-from tests.crypto_core.proof.assembled import assembled
+from tests.crypto_core.compliance.proof.assembled import assembled
 
 Keydeck = Callable[..., Any]
 _COLUMNS = "seq, digest, at, actor, key_arn, algorithm, database_id, broken"
