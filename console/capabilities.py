@@ -54,6 +54,8 @@ class Manifest(NamedTuple):
     extras: Mapping[str, tuple[str, ...]] = _NONE
     services: Mapping[str, str] = _NONE
     """What screens and the core ask for by name: each an attribute of a `module:class` of a container."""
+    settings: str = ""
+    """Its settings: a `module:class` of AddedSettings."""
     screens: Mapping[str, str] = _NONE
     """Its main screens, each with the one after which it stands."""
     duties: Mapping[str, AddedDuty] = _NONE
@@ -95,6 +97,9 @@ OWN_TOOLS = dict.fromkeys(
     "forensics",
 )
 """Those that bring a tool of steps, or a service that the core asks for, by its name."""
+
+OWN_SETTINGS = {"notify": "service"} | dict.fromkeys(("controls", "review_days", "evidence_days"), "evidence")
+"""Their settings, by name: one in a settings file whose capability is missing is refused."""
 
 
 @cache
@@ -143,12 +148,13 @@ def further_events(file: Any) -> dict[str, Any]:
 
 
 def not_installed(name: str, option: str = "keydeck") -> str:
-    """Return the sentence for a command, an option's engine, a step's tool or a service that is not here.
+    """Return the sentence for what is not here: a command, a setting, an option's engine, a tool, a service.
 
     "" for what is here.
     """
     words = f"{option} {name}".split()
-    own = OWN.get(" ".join(words[1:])) if words[0] == "keydeck" else (OWN_ENGINES | OWN_TOOLS).get(name)
+    known = {"keydeck": OWN, "Setting": OWN_SETTINGS}.get(words[0], OWN_ENGINES | OWN_TOOLS)
+    own = known.get(" ".join(words[1:]) if words[0] == "keydeck" else name)
     if own is None or any(one.name == own for one in manifests()):
         return ""
     return f"{option} {name} is not installed: this installation leaves the capability {own} out."

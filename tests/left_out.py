@@ -11,6 +11,7 @@ CAPABILITIES = sorted({*OWN.values(), *OWN_ENGINES.values()})
 FLOORS_BELOW = {
     "evidence": ("screens/compliance", "crypto_core/compliance", "crypto_core/algorithms"),
     "forensics": ("screens/forensics", "crypto_core/forensics"),
+    "service": ("crypto_core/notices",),
     "engines": ("crypto_core/trail/sources/engines",),
 }
 

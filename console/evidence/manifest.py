@@ -28,6 +28,7 @@ MANIFEST = Manifest(
     },
     extras={"cbom": ("cyclonedx",)},
     services=dict.fromkeys(("compliance", "periods"), "console.evidence.services:EvidenceServices"),
+    settings="console.evidence.settings:EvidenceSettings",
     screens={"compliance": "findings"},
     duties={
         "evidence": AddedDuty(3_600, "record evidence, once a day", "console.evidence.services:record_today")

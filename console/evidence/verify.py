@@ -106,8 +106,10 @@ def _trusted(files: tuple[Path, ...]) -> Iterator[TrustedKey | None]:
 
 def _own_controls() -> str:
     """Where the team's own catalogues are, "" for none."""
+    from console.evidence.settings import EvidenceSettings
+
     try:
-        return str(loaded().settings.controls or "")
+        return EvidenceSettings.of(loaded().settings).controls
     except SettingsError:
         return ""
 
