@@ -26,7 +26,6 @@ LIMIT_SECONDS = 5.0
 _GLANCE = 0.1
 _PROTOCOLS = ("TLSv1.2", "TLSv1.3")
 _ENDS_SOON = timedelta(days=14)
-_FIRST_HYBRID = (3, 5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +165,7 @@ def _hybrid_hint(endpoint: EndpointFact) -> str:
     algorithm = ALGORITHMS.get(endpoint.group or "")
     if algorithm is not None and algorithm.quantum_category:
         return ""
-    if ssl.OPENSSL_VERSION_INFO[:2] < _FIRST_HYBRID:
+    if ssl.OPENSSL_VERSION_INFO[:2] < (3, 5):
         return (
             f"A Python with OpenSSL 3.5 or newer offers X25519MLKEM768; this one has {ssl.OPENSSL_VERSION}."
         )

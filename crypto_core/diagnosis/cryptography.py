@@ -11,8 +11,7 @@ from crypto_core.diagnosis.check import Check, Topic
 from crypto_core.errors import KeydeckError
 from crypto_core.fips import LIBRARY, NEEDED, PYTHON, REMEDY, VARIABLE, OpensslModule, openssl_modules
 
-EndpointChecks = Callable[[str, Sequence[ServiceEndpoint], Event], Iterator[Check]]
-"""Of an area, AWS's endpoints and what stops it."""
+EndpointChecks = Callable[[str, Sequence[ServiceEndpoint], Event], Iterator[Check]]  # of an area
 _SHORT = {PYTHON: "Python's ssl", LIBRARY: "cryptography"}
 _OWN_BUILD = (
     "Install psycopg2 built against the system's libpq: pip install --no-binary psycopg2-binary "

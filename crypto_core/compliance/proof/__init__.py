@@ -1,4 +1,1 @@
-"""The rules by which records and packs are verified. They need the standard library of Python 3.9 alone.
-
-`assembly` makes one file of them and of `crypto_core.proof`, for an outsider.
-"""
+"""Verification of records and packs by Python 3.9's standard library; `assembly` makes one file of it."""
