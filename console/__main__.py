@@ -181,8 +181,8 @@ def require_fips_for(command: str | None, arguments: Sequence[str] = ()) -> None
     if command in OPEN or not _HELP.isdisjoint(arguments):
         return
     from console.settings import load
-    from crypto_core.algorithms.fips import VARIABLE, require_fips, require_fips_where_set
     from crypto_core.errors import SettingsError
+    from crypto_core.fips import VARIABLE, require_fips, require_fips_where_set
 
     try:
         required = bool(load().settings.fips)

@@ -15,7 +15,6 @@ from console.capabilities import added_services
 from console.lazy_services import deferred_property
 from console.own_folders import data_folder, state_folder
 from console.settings import Settings
-from crypto_core.algorithms.fips import require_fips
 from crypto_core.aws.kms import KmsApi
 from crypto_core.aws.mfa_codes import AskCode, nobody_to_ask
 from crypto_core.database.connection.engine import open_engine
@@ -26,6 +25,7 @@ from crypto_core.database.tokens.inventory import Inventory
 from crypto_core.database.tokens.tripwire_list import TripwireList
 from crypto_core.envelope import Format
 from crypto_core.errors import KeydeckError
+from crypto_core.fips import require_fips
 from crypto_core.key_names import same_key
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.log.observation import SILENT, Observer

@@ -54,6 +54,8 @@ class Manifest(NamedTuple):
     extras: Mapping[str, tuple[str, ...]] = _NONE
     services: Mapping[str, str] = _NONE
     """What screens and the core ask for by name: each an attribute of a `module:class` of a container."""
+    settings: str = ""
+    """Its settings: a `module:class` of AddedSettings."""
     screens: Mapping[str, str] = _NONE
     """Its main screens, each with the one after which it stands."""
     duties: Mapping[str, AddedDuty] = _NONE
@@ -61,6 +63,8 @@ class Manifest(NamedTuple):
     """The modules that write parts of its pages."""
     checks: tuple[str, ...] = ()
     """Doctor's checks of what it keeps in schema `keydeck`, each as `module:name`."""
+    endpoint_checks: str = ""
+    """Doctor's checks of AWS's endpoints: a `module:function` of an area, the endpoints and what stops it."""
     schemas: Mapping[str, tuple[str, ...]] = _NONE
     """The models of what its commands print, each as `module:class`."""
     tools: str = ""
@@ -94,6 +98,9 @@ OWN_TOOLS = dict.fromkeys(
 )
 """Those that bring a tool of steps, or a service that the core asks for, by its name."""
 
+OWN_SETTINGS = {"notify": "service"} | dict.fromkeys(("controls", "review_days", "evidence_days"), "evidence")
+"""Their settings, by name: one in a settings file whose capability is missing is refused."""
+
 
 @cache
 def manifests() -> tuple[Manifest, ...]:
@@ -125,6 +132,11 @@ def added_checks() -> tuple[Any, ...]:
     return tuple(resolve_name(path) for one in manifests() for path in one.checks)
 
 
+def endpoint_checks() -> tuple[Any, ...]:
+    """Return doctor's checks of AWS's endpoints that the capabilities add."""
+    return tuple(resolve_name(one.endpoint_checks) for one in manifests() if one.endpoint_checks)
+
+
 def event_engines() -> dict[str, str]:
     """Return the modules of the query engines of events, by name."""
     return {name: module for one in manifests() for name, module in one.event_engines.items()}
@@ -136,12 +148,13 @@ def further_events(file: Any) -> dict[str, Any]:
 
 
 def not_installed(name: str, option: str = "keydeck") -> str:
-    """Return the sentence for a command, an option's engine, a step's tool or a service that is not here.
+    """Return the sentence for what is not here: a command, a setting, an option's engine, a tool, a service.
 
     "" for what is here.
     """
     words = f"{option} {name}".split()
-    own = OWN.get(" ".join(words[1:])) if words[0] == "keydeck" else (OWN_ENGINES | OWN_TOOLS).get(name)
+    known = {"keydeck": OWN, "Setting": OWN_SETTINGS}.get(words[0], OWN_ENGINES | OWN_TOOLS)
+    own = known.get(" ".join(words[1:]) if words[0] == "keydeck" else name)
     if own is None or any(one.name == own for one in manifests()):
         return ""
     return f"{option} {name} is not installed: this installation leaves the capability {own} out."

@@ -6,8 +6,8 @@ from collections.abc import Set
 from typing import Any
 from urllib.parse import quote
 
-from console.estate_settings import OF_AN_ENVIRONMENT
 from console.own_folders import data_folder
+from console.setting_parts import OF_AN_ENVIRONMENT
 from console.settings import Settings, changed
 from crypto_core.errors import SettingsError
 from crypto_core.text.clean_text import clean

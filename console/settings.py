@@ -5,159 +5,48 @@ from __future__ import annotations
 import os
 import re
 from base64 import urlsafe_b64decode
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    AwareDatetime,
-    BaseModel,
-    BeforeValidator,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
-from pydantic_settings import (
-    BaseSettings,
-    EnvSettingsSource,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic import AwareDatetime, BaseModel, Field, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as SettingsSourceError
 
-from console.capabilities import OWN_TOOLS, not_installed
-from console.estate_settings import Colour, EstateSettings
-from console.notify_settings import NotifySettings
+from console.capabilities import OWN_TOOLS, manifests, not_installed, placed
 from console.own_folders import settings_folder
-from console.own_settings import ColumnSettings, UserCommandSettings
-from crypto_core.database.connection.urls import parse_database_url
+from console.setting_parts import (
+    AddedSettings,
+    BaseUrl,
+    Binding,
+    Colour,
+    ColumnSettings,
+    DatabaseSettings,
+    EstateSettings,
+    KeyEnds,
+    KeyName,
+    KeyNames,
+    Names,
+    TableSettings,
+    UserCommandSettings,
+    checked_by,
+)
+from crypto_core.database.connection.urls import left_out, masked_url
 from crypto_core.database.tokens.tables import PLATFORM_TABLES, TokenTable
 from crypto_core.envelope import DEV_KEY, ENVELOPE_FORMATS, Format, bound_format
-from crypto_core.envelope.encryption_context import require_binding
 from crypto_core.errors import SettingsError
 from crypto_core.guard.approvals import ACTIONS, DEFAULT_MINUTES
-from crypto_core.key_names import is_key_arn, parse_key_name
+from crypto_core.key_names import is_key_arn
 from crypto_core.keys.posture.limits import Limits
-from crypto_core.proof.forms import LEAST_DAYS
-from crypto_core.providers.endpoints import GITHUB, SLACK, Endpoints, base_url
+from crypto_core.providers.endpoints import GITHUB, SLACK, Endpoints
 from crypto_core.receipts.destination import require_destination
 from crypto_core.text.clean_text import clean
 from crypto_core.text.likeness import meant
 from crypto_core.text.toml_reader import SIZE_LIMIT, read_toml
 
-T = TypeVar("T")
 FILE_VARIABLE = "KEYDECK_SETTINGS"
-AUDIT_TOKENS = ("github_audit_token", "slack_audit_token", "atlassian_audit_token")
-"""The settings with the tokens that read audit logs."""
-
-
-def _parts(value: Any) -> Any:
-    return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
-
-
-Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parts)]
-
-
-class TableSettings(BaseModel, extra="forbid", frozen=True):
-    """A table with tokens besides the platform's six."""
-
-    name: str = Field(pattern=r"^[A-Za-z_]\w*$")
-    place: str | None = Field(
-        None, alias="schema", min_length=1, description="schema of the table, or a pattern such as tenant_*"
-    )
-    id: str | tuple[str, ...] = Field(
-        "id", min_length=1, description="column that identifies a row, or several that do together"
-    )
-    id_kind: Literal["text", "integer", "uuid"] = "text"
-    token_columns: tuple[Annotated[str, Field(pattern=r"^[^.]+$")], ...] = Field(min_length=1)
-    shown: tuple[str, ...] = ()
-    provider: str = "other"
-    organisation: str | None = None
-    documents: tuple[str, ...] = Field(
-        (), description="token columns whose values are JSON objects of tokens"
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _as_built_in(cls, value: Any) -> Any:
-        """A built-in table in another place needs only its name and its schema."""
-        if not isinstance(value, dict) or not value.get("schema") or "token_columns" in value:
-            return value
-        built_in = next((t for t in PLATFORM_TABLES if t.name == value.get("name")), None)
-        return value if built_in is None else _described(built_in) | value
-
-    @model_validator(mode="after")
-    def _documents_are_token_columns(self) -> Self:
-        if others := [name for name in self.documents if name not in self.token_columns]:
-            raise ValueError(f"documents of {self.name}: {others[0]} is none of its token_columns")
-        return self
-
-    def table(self) -> TokenTable:
-        return TokenTable(
-            name=self.name,
-            id_column=self.id if isinstance(self.id, str) or len(self.id) > 1 else self.id[0],
-            id_kind="integer" if self.id_kind == "integer" else "text",
-            token_columns=self.token_columns,
-            shown=self.shown,
-            provider=self.provider,
-            organisation=self.organisation,
-            documents=frozenset(self.documents),
-            schema=self.place,
-        )
-
-
-def _described(table: TokenTable) -> dict[str, Any]:
-    return {
-        "id": table.id_column,
-        "id_kind": table.id_kind,
-        "token_columns": table.token_columns,
-        "shown": table.shown,
-        "provider": table.provider,
-        "organisation": table.organisation,
-        "documents": tuple(table.documents),
-    }
-
-
-def _checked_by(check: Callable[[T], T]) -> AfterValidator:
-    """Return what takes a setting that `check` takes, or that is not there."""
-
-    def checked(value: T | None) -> T | None:
-        try:
-            return None if value is None else check(value)
-        except SettingsError as error:
-            raise ValueError(f"{error.message} {error.remedy}".rstrip()) from None
-
-    return AfterValidator(checked)
-
-
-def _key_names(names: Any) -> Any:
-    for name in [names] if isinstance(names, str) else names:
-        parse_key_name(name)
-    return names
-
-
-KeyNames = Annotated[Names, _checked_by(_key_names)]
-Binding = Annotated[str | None, _checked_by(require_binding)]
-BaseUrl = Annotated[str, _checked_by(lambda url: base_url(url) if url else url)]
-
-
-class DatabaseSettings(BaseModel, extra="forbid", frozen=True):
-    """A database that the console can switch to, and how it is marked. In the file its URL alone will do."""
-
-    url: str = Field(repr=False)
-    environment: str = Field("", max_length=20, description="a word for the header; by default its name")
-    environment_colour: Colour = ""
-    binding: Binding = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _url_alone(cls, value: Any) -> Any:
-        return {"url": value} if isinstance(value, str) else value
 
 
 def database_remedy() -> str:
@@ -166,17 +55,15 @@ def database_remedy() -> str:
     return f"Set DATABASE_URL, or database_url in the settings file.{trying}"
 
 
-class Settings(BaseSettings):
-    """All settings. The environment names are the platform's where the platform has one."""
+class CoreSettings(BaseSettings):
+    """The core's settings. The environment names are the platform's where the platform has one."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
     database_url: str | None = Field(None, validation_alias="DATABASE_URL", repr=False)
     """The database with the tokens: `postgresql://user:password@host:5432/database`, or the app's own URL."""
 
-    write_key: Annotated[str | None, _checked_by(_key_names)] = Field(
-        None, validation_alias="TOKEN_ENCRYPTION_KEY_ID"
-    )
+    write_key: KeyName = Field(None, validation_alias="TOKEN_ENCRYPTION_KEY_ID")
     """The KMS key that the platform and Keydeck write under."""
 
     trusted_keys: KeyNames = Field((), validation_alias="KEYDECK_TRUSTED_KEYS")
@@ -219,7 +106,7 @@ class Settings(BaseSettings):
     package; empty leaves it to the machine.
     """
 
-    receipts: Annotated[str, _checked_by(require_destination)] = Field(
+    receipts: Annotated[str, checked_by(require_destination)] = Field(
         "off", validation_alias="KEYDECK_RECEIPTS", max_length=4096
     )
     """Where receipts of KMS calls go, by which CloudTrail's records are told token by token, also for v1:
@@ -329,9 +216,7 @@ class Settings(BaseSettings):
     further ones, after commas, only verify.
     """
 
-    former_signing_keys: Annotated[dict[str, AwareDatetime], NoDecode, _checked_by(_key_names)] = Field(
-        default_factory=dict, validation_alias="KEYDECK_FORMER_SIGNING_KEYS"
-    )
+    former_signing_keys: KeyEnds = Field(default_factory=dict, validation_alias="KEYDECK_FORMER_SIGNING_KEYS")
     """KMS keys that signed once, and when each ended: `KEY until 2026-11-28T12:00:00Z`, after commas; in the
     file a table of key and time. What was signed before is still verified with them.
     """
@@ -370,11 +255,6 @@ class Settings(BaseSettings):
     )
     """How long a request and its approval hold together, in minutes."""
 
-    notify: NotifySettings = Field(
-        default_factory=NotifySettings, validation_alias="KEYDECK_NOTIFY", repr=False
-    )
-    """Who is notified, of what and when: receivers, quiet hours, templates; in the environment as JSON."""
-
     github_url: BaseUrl = Field(GITHUB, validation_alias="KEYDECK_GITHUB_URL", max_length=512)
     """The base URL of GitHub's API; of an Enterprise Server `https://HOST/api/v3`."""
 
@@ -406,21 +286,8 @@ class Settings(BaseSettings):
     runbooks: str = Field("", validation_alias="KEYDECK_RUNBOOKS", max_length=4096)
     """A folder with the team's own runbooks, beside the built-in ones; empty for none."""
 
-    controls: str = Field("", validation_alias="KEYDECK_CONTROLS", max_length=4096)
-    """A file, or a folder of `*.toml`, with controls of the team's own, owners and exceptions, beside the
-    built-in controls; empty for none.
-    """
-
     drill_days: int = Field(90, validation_alias="KEYDECK_DRILL_DAYS", ge=0, le=3_650)
     """How old the last restore drill may be, in days, before a reminder; 0 is for ever."""
-
-    review_days: int = Field(90, validation_alias="KEYDECK_REVIEW_DAYS", ge=0, le=3_650)
-    """How old the last review of who may use the keys may be, in days; 0 is for ever."""
-
-    evidence_days: int = Field(0, validation_alias="KEYDECK_EVIDENCE_DAYS", ge=0, le=36_500)
-    """How long the documents of records of evidence are kept, in days: 400 at least, 0 is for ever. Digests
-    and signatures stay.
-    """
 
     tables: tuple[TableSettings, ...] = Field((), validation_alias="KEYDECK_TABLES")
     """Further tables with tokens; given in the file."""
@@ -449,28 +316,11 @@ class Settings(BaseSettings):
             raise ValueError(f"two on {twice[0][0]} are named {twice[0][1]}")
         return value
 
-    @field_validator("former_signing_keys", mode="before")
-    @classmethod
-    def _split_ends(cls, value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        keys = [part.partition(" until ") for part in _parts(value)]
-        if not all(until.strip() for _, _, until in keys):
-            raise ValueError("not all are written as: KEY until 2026-11-28T12:00:00Z")
-        return {key.strip(): until.strip() for key, _, until in keys}
-
     @field_validator("former_signing_keys")
     @classmethod
     def _sign_no_more(cls, value: dict[str, datetime], info: ValidationInfo) -> dict[str, datetime]:
         if both := sorted(set(value) & set(info.data.get("signing_key", ()))):
             raise ValueError(f"{clean(both[0], 200)} is a signing key too (KEYDECK_SIGNING_KEY)")
-        return value
-
-    @field_validator("evidence_days")
-    @classmethod
-    def _lasts_an_audit(cls, value: int) -> int:
-        if 0 < value < LEAST_DAYS:
-            raise ValueError(f"fewer than {LEAST_DAYS} days; 0 keeps them for ever")
         return value
 
     @field_validator("administrators")
@@ -592,6 +442,24 @@ class Settings(BaseSettings):
         return self.database_url
 
 
+ADDED: tuple[type[AddedSettings], ...] = tuple(
+    resolve_name(one.settings) for one in manifests() if one.settings
+)
+if TYPE_CHECKING:
+    Settings = CoreSettings
+else:
+
+    class Settings(*ADDED, CoreSettings):
+        """All settings."""
+
+
+FIELDS = placed(
+    CoreSettings.model_fields,
+    ((name, field, one.after[name]) for one in ADDED for name, field in one.model_fields.items()),
+)
+"""All settings, in the order in which they are listed."""
+
+
 class LoadedSettings(BaseModel, frozen=True):
     """The settings and where each came from: "default", a file's path, an environment name, "option"."""
 
@@ -600,11 +468,8 @@ class LoadedSettings(BaseModel, frozen=True):
 
     def shown(self) -> list[tuple[str, str, str]]:
         """Return (name, value, origin) of every setting, secrets masked."""
-        rows = []
-        for name in Settings.model_fields:
-            value = getattr(self.settings, name)
-            rows.append((name, _shown(name, value), self.origins.get(name, "default")))
-        return rows
+        values = ((name, _shown(name, getattr(self.settings, name))) for name in FIELDS)
+        return [(name, value, self.origins.get(name, "default")) for name, value in values]
 
 
 def load(options: Mapping[str, Any] | None = None) -> LoadedSettings:
@@ -631,7 +496,8 @@ def load(options: Mapping[str, Any] | None = None) -> LoadedSettings:
 
 def changed(settings: Settings, update: Mapping[str, Any], where: str) -> Settings:
     """Return settings with others in `update`, validated. Raises SettingsError that names `where`."""
-    values = {name: getattr(settings, name) for name in Settings.model_fields} | dict(update)
+    _refuse_left_out(update, where)
+    values = {name: getattr(settings, name) for name in FIELDS} | dict(update)
     try:
         return Settings(**_by_variable(values))
     except ValidationError as error:
@@ -639,11 +505,11 @@ def changed(settings: Settings, update: Mapping[str, Any], where: str) -> Settin
 
 
 _URL = re.compile(r"\S*://\S*")
-_VARIABLES = {str(field.validation_alias): name for name, field in Settings.model_fields.items()}
+_VARIABLES = {str(field.validation_alias): name for name, field in FIELDS.items()}
 
 
 def _by_variable(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {str(Settings.model_fields[name].validation_alias): value for name, value in values.items()}
+    return {str(FIELDS[name].validation_alias): value for name, value in values.items()}
 
 
 def _explained(error: Exception, origins: Mapping[str, str], where: str = "") -> SettingsError:
@@ -685,48 +551,29 @@ def _from_file(path: Path) -> dict[str, Any]:
         raise SettingsError(f"The settings file {path} can't be read: {error.strerror}.") from error
     except ValueError as error:
         raise SettingsError(f"The settings file {path} is {clean(error, 200)}.") from error
-    unknown = sorted(set(content) - set(Settings.model_fields))
+    _refuse_left_out(content, f"the settings file {path}")
+    unknown = sorted(set(content) - set(FIELDS))
     if unknown:
         raise SettingsError(
             f"The settings file {path} has an unknown setting {clean(unknown[0], 60)!r}.",
-            remedy=f"{meant(unknown[0], Settings.model_fields)}Settings: {', '.join(Settings.model_fields)}.",
+            remedy=f"{meant(unknown[0], FIELDS)}Settings: {', '.join(FIELDS)}.",
         )
     return content
 
 
-def masked_url(url: str) -> str:
-    """Return a database URL as it may be shown: without its password."""
-    try:
-        return parse_database_url(url).shown()
-    except SettingsError:
-        return "(not a database URL)"
-
-
-def left_out(url: str) -> str:
-    """Return what of a database URL Keydeck leaves out and why, or why it can't use it; "" for neither."""
-    try:
-        notes = parse_database_url(url, "It").notes
-    except SettingsError as error:
-        return error.message
-    return f"Left out: {', '.join(notes)}." if notes else ""
-
-
-def _estate_shown(estate: EstateSettings) -> str:
-    where = estate.database or masked_url(estate.database_url)
-    return f"{where} by {estate.profile}" if estate.profile else where
+def _refuse_left_out(names: Iterable[str], where: str) -> None:
+    """Raise SettingsError for a setting of a capability that is not here."""
+    if sentence := next(filter(None, (not_installed(name, "Setting") for name in names)), ""):
+        raise SettingsError(sentence, remedy=f"Take it out of {where}.")
 
 
 def _shown(name: str, value: Any) -> str:
-    if isinstance(value, NotifySettings):
+    if hasattr(value, "shown"):
         return clean(value.shown(), 2000)
     if value in (None, (), {}):
         return ""
     if name in ("database_url", "state_url"):
         return clean(f"{masked_url(value)} {left_out(value)}".rstrip(), 2000)
-    if name == "estates":
-        return clean(", ".join(f"{called} = {_estate_shown(one)}" for called, one in value.items()), 2000)
-    if name == "databases":
-        return clean(", ".join(f"{called} = {masked_url(d.url)}" for called, d in value.items()), 2000)
     if name == "former_signing_keys":
         ends = {key: f"{end.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" for key, end in value.items()}
         return clean(", ".join(f"{key} until {end}" for key, end in ends.items()), 2000)
@@ -736,8 +583,8 @@ def _shown(name: str, value: Any) -> str:
         return clean(", ".join(f"{key} = {text}" for key, text in value.items()), 2000)
     if name == "dev_key":
         return "(the published key)" if value == DEV_KEY else "(hidden)"
-    if name in ("github_client_secret", *AUDIT_TOKENS):
-        return "(hidden)" if value else ""
+    if value and isinstance(value, str) and not FIELDS[name].repr:
+        return "(hidden)"
     if name in ("user_commands", "columns"):
         return clean(", ".join(f"{one.name} on {'/'.join(one.on)}" for one in value), 2000)
     if name == "tables":

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from functools import lru_cache
 
-from crypto_core.algorithms.fips import VARIABLE, require_fips_where_set
 from crypto_core.aws.kms import KmsApi
 from crypto_core.cipher import TokenCipher
 from crypto_core.envelope import ENVELOPE_FORMATS, Format
 from crypto_core.errors import InvalidReferenceError, SettingsError
+from crypto_core.fips import VARIABLE, require_fips_where_set
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.receipts.destination import recorder_for
 from crypto_core.receipts.recorder import ReceiptRecorder, ReceiptSink

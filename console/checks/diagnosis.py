@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import partial
 from threading import Event
 
-from console.capabilities import added_checks
+from console.capabilities import added_checks, endpoint_checks
 from console.checks.machine import look_at_machine
 from console.checks.settings_check import look_at_settings
 from console.settings import LoadedSettings, Settings, database_remedy
@@ -124,14 +124,14 @@ def _aws(loaded: LoadedSettings, ask_code: AskCode) -> Iterator[Area]:
 
 def _cryptography(loaded: LoadedSettings | None) -> Area:
     def look(stop: Event) -> Iterator[Check]:
-        from crypto_core.algorithms.fips import VARIABLE
         from crypto_core.diagnosis.aws import Apis, AwsPlace
         from crypto_core.diagnosis.cryptography import look_at_cryptography
+        from crypto_core.fips import VARIABLE
 
         settings = loaded.settings if loaded else None
         required = bool(settings.fips if settings else os.environ.get(VARIABLE))
         apis = Apis(AwsPlace(settings.regions, settings.profile)) if settings else None
-        yield from look_at_cryptography(CRYPTOGRAPHY, apis, stop, fips_required=required)
+        yield from look_at_cryptography(CRYPTOGRAPHY, apis, stop, endpoint_checks(), fips_required=required)
 
     return Area(CRYPTOGRAPHY, look)
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from console.estates import estates_of
 from console.files.logfile import log_path
-from console.settings import FILE_VARIABLE, LoadedSettings, Settings, left_out, masked_url, settings_file
-from crypto_core.database.connection.urls import parse_database_url
+from console.settings import FILE_VARIABLE, LoadedSettings, Settings, settings_file
+from crypto_core.database.connection.urls import left_out, masked_url, parse_database_url
 from crypto_core.diagnosis import Check, Topic
 from crypto_core.envelope import Format
 from crypto_core.errors import SettingsError

@@ -28,12 +28,14 @@ MANIFEST = Manifest(
     },
     extras={"cbom": ("cyclonedx",)},
     services=dict.fromkeys(("compliance", "periods"), "console.evidence.services:EvidenceServices"),
+    settings="console.evidence.settings:EvidenceSettings",
     screens={"compliance": "findings"},
     duties={
         "evidence": AddedDuty(3_600, "record evidence, once a day", "console.evidence.services:record_today")
     },
     parts={"controls": "console.evidence.controls_part"},
     checks=("crypto_core.compliance.records.daily_check:RECORDS_CHECK",),
+    endpoint_checks="crypto_core.algorithms.aws_endpoints:look_at_connections",
     schemas={
         "control": ("crypto_core.compliance.assessment:Judgement",),
         "control-period": ("crypto_core.compliance.period.period:ControlPeriod",),

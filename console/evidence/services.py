@@ -12,6 +12,7 @@ from typing import Any
 
 from console.checks.diagnosis import connection_areas
 from console.container import Container
+from console.evidence.settings import EvidenceSettings
 from console.settings import LoadedSettings
 from crypto_core.aws.public_keys import fetched_public_keys
 from crypto_core.compliance.access_review import AccessReviewer
@@ -25,9 +26,9 @@ from crypto_core.compliance.pack.writer import PackWriter
 from crypto_core.compliance.period.service import PeriodService
 from crypto_core.compliance.records.book import RecordBook
 from crypto_core.compliance.records.daily_record import EvidenceRecorder
+from crypto_core.compliance.records.record_table import EvidenceRecordTable
 from crypto_core.compliance.snapshot import Lack, Snapshot
 from crypto_core.compliance.snapshot_reader import ComplianceSettings, SnapshotReader
-from crypto_core.database.state.evidence_records import EvidenceRecordTable
 from crypto_core.diagnosis import Area
 from crypto_core.envelope import Format
 from crypto_core.errors import MissingGrantError, MissingSchemaError
@@ -52,7 +53,7 @@ class EvidenceServices:
 
     @cached_property
     def controls(self) -> ControlLibrary:
-        return ControlLibrary(self._core.settings.controls)
+        return ControlLibrary(EvidenceSettings.of(self._core.settings).controls)
 
     @cached_property
     def evidence_records(self) -> EvidenceRecordTable:
@@ -77,7 +78,7 @@ class EvidenceServices:
             self._core.signer(),
             version=_VERSION,
             read_only=self._core.settings.read_only,
-            keep_days=self._core.settings.evidence_days,
+            keep_days=EvidenceSettings.of(self._core.settings).evidence_days,
         )
 
     @cached_property
@@ -92,7 +93,7 @@ class EvidenceServices:
             self._core.journal,
             self._core.trail.rules,
             self._core.trail.coverage,
-            self._core.settings.review_days,
+            EvidenceSettings.of(self._core.settings).review_days,
         )
 
     @cached_property

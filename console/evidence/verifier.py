@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from console.printed.output import say
+from crypto_core.compliance.proof.assembly import verifier_digest, verifier_source
 from crypto_core.lists.new_files import write_new
-from crypto_core.proof.assembly import verifier_digest, verifier_source
 
 
 @click.command()

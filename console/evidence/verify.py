@@ -15,11 +15,11 @@ from console.printed.output import print_answer, print_line, say
 from crypto_core.aws.public_keys import PublicKeys, public_key
 from crypto_core.compliance.library import ControlLibrary
 from crypto_core.compliance.pack.verification import PackCheck, Recomputer, TrustedKey, verify_pack
+from crypto_core.compliance.proof.pack import PackedFolder, UnreadablePackError
 from crypto_core.database.state.anchors.append_file import kept_in
 from crypto_core.database.state.anchors.time_stamps import read_roots
 from crypto_core.errors import SettingsError
 from crypto_core.proof.forms import Anchor
-from crypto_core.proof.pack import PackedFolder, UnreadablePackError
 from crypto_core.text.clean_text import clean
 from crypto_core.text.counts import counted
 
@@ -106,8 +106,10 @@ def _trusted(files: tuple[Path, ...]) -> Iterator[TrustedKey | None]:
 
 def _own_controls() -> str:
     """Where the team's own catalogues are, "" for none."""
+    from console.evidence.settings import EvidenceSettings
+
     try:
-        return str(loaded().settings.controls or "")
+        return EvidenceSettings.of(loaded().settings).controls
     except SettingsError:
         return ""
 

@@ -20,7 +20,7 @@ from pydantic import BaseModel
 
 from console.host import worker_count
 from console.host.children import import_path
-from console.settings import FILE_VARIABLE, Settings
+from console.settings import FIELDS, FILE_VARIABLE, Settings
 from crypto_core.aws.sessions import lent_roles
 
 CALLS_OF_A_PROCESS = 5_000.0
@@ -52,7 +52,7 @@ def environment_of(
 
     `trust` are keys trusted for this command alone. What roles gave to this process is lent.
     """
-    variables = {str(field.validation_alias): name for name, field in Settings.model_fields.items()}
+    variables = {str(field.validation_alias): name for name, field in FIELDS.items()}
     found = dict(os.environ if inherited is None else inherited)
     found = {name: value for name, value in found.items() if name not in variables}
     found[FILE_VARIABLE] = os.devnull

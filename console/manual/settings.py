@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from pydantic_core import PydanticUndefined
 
-from console.settings import Settings
+from console.settings import ADDED, FIELDS, CoreSettings
 
 _IN_THE_FILE = "given in the file"
 """What a setting that has no variable says."""
@@ -17,8 +17,8 @@ _IN_THE_FILE = "given in the file"
 def markdown() -> str:
     """Return a table: each setting's name in the environment and in the file, what it is, its default."""
     rows = ["| environment | in the file | |", "|---|---|---|"]
-    says = described(Settings)
-    for name, field in Settings.model_fields.items():
+    says = described()
+    for name, field in FIELDS.items():
         default = field.default
         shown = default not in (PydanticUndefined, None, "", (), False) and name != "dev_key"
         plain = f"{default:g}" if isinstance(default, float) else default
@@ -28,12 +28,13 @@ def markdown() -> str:
     return "\n".join(rows)
 
 
-def described(model: type[Settings]) -> dict[str, str]:
-    """Return what the source says of each field: the text below it."""
-    [tree] = ast.parse(inspect.getsource(model)).body
+def described() -> dict[str, str]:
+    """Return what the source says of each setting: the text below its field."""
     says: dict[str, str] = {}
-    if isinstance(tree, ast.ClassDef):
-        for field, text in pairwise(tree.body):
+    models: tuple[type, ...] = (CoreSettings, *ADDED)
+    for part in models:
+        [tree] = ast.parse(inspect.getsource(part)).body
+        for field, text in pairwise(tree.body) if isinstance(tree, ast.ClassDef) else ():
             match field, text:
                 case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(words))):
                     says[name] = " ".join(words.split())

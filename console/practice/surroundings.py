@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from console.settings import FILE_VARIABLE, Settings
+from console.settings import FIELDS, FILE_VARIABLE
 
 if TYPE_CHECKING:
     from console.sandbox.sandbox import Sandbox
@@ -43,7 +43,7 @@ def demo_settings(sandbox: Sandbox, *, read_only: bool | None = None) -> dict[st
 
 def export_lines(settings: Mapping[str, str]) -> Iterator[str]:
     """Yield the lines that give a POSIX shell this environment, every value quoted; others' are unset."""
-    own = {str(field.validation_alias) for field in Settings.model_fields.values()}
+    own = {str(field.validation_alias) for field in FIELDS.values()}
     for name in sorted({*own, *_DISTURBING} - set(settings)):
         yield f"unset {name}"
     for name, value in settings.items():

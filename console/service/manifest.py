@@ -20,4 +20,5 @@ MANIFEST = Manifest(
         "notifications": AddedPage("Every day", _TOLD, "watch"),
     },
     {"notify": ("apprise",)},
+    settings="console.service.settings:ServiceSettings",
 )

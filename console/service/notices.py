@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from console.service.settings import ServiceSettings
 from crypto_core.notices.service import NoticeService
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ def notice_service(services: Container) -> NoticeService:
     return NoticeService(
         services.state_engine,
         services.journal,
-        settings.notify.built(settings.environment),
+        ServiceSettings.of(settings).notify.built(settings.environment),
         lambda: services.incident_response.incidents.incidents(closed=False),
         read_only=settings.read_only,
     )

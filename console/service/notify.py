@@ -14,9 +14,10 @@ from console.printed.forms import Form
 from console.printed.lists import Printout, print_listing
 from console.printed.output import say, utc
 from console.service.notices import notice_service
-from crypto_core.database.state.notices import GIVEN_UP, STATES, WAITING, NoticeRow
+from console.service.settings import ServiceSettings
 from crypto_core.errors import SettingsError
 from crypto_core.notices.notice import outward
+from crypto_core.notices.notice_table import GIVEN_UP, STATES, WAITING, NoticeRow
 from crypto_core.notices.service import NoticeRound
 from crypto_core.text.clean_text import clean
 from crypto_core.text.counts import counted
@@ -96,7 +97,7 @@ def delivery_lines(done: NoticeRound) -> list[str]:
 
 
 def _require_receivers(services: Container) -> None:
-    if not services.settings.notify.receivers:
+    if not ServiceSettings.of(services.settings).notify.receivers:
         raise SettingsError(
             "There is no receiver of notifications.",
             remedy="Name one in the settings file under [notify.receivers], or in KEYDECK_NOTIFY.",

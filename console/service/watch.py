@@ -26,8 +26,8 @@ from crypto_core.lists.filter_language import how_long
 from crypto_core.text.likeness import meant
 
 if TYPE_CHECKING:
+    from console.service.settings import NotifySettings
     from console.service.watcher import Watcher
-    from console.settings import Settings
 
 PORT = 9464
 """Prometheus's port for OpenMetrics exporters."""
@@ -133,14 +133,16 @@ def _watch(
     from console.files.logfile import logging_to
     from console.service.duties import DUTIES, DutyWork
     from console.service.http_server import serving
+    from console.service.settings import ServiceSettings
     from console.service.watch_metrics import WatchMetrics
     from console.service.watcher import Watcher, chosen_duties
     from crypto_core.cancellation import Cancellation
     from crypto_core.metrics import Metrics
 
     settings = loaded().settings
-    settings.notify.built("")  # what is wrong with it is said now
-    telling = _may_tell(settings)
+    told = ServiceSettings.of(settings).notify
+    told.built("")  # what is wrong with it is said now
+    telling = _may_tell(told)
     core, stop = Metrics(), Cancellation()
     duties = chosen_duties([one for one in DUTIES if telling or not one.tells], every)
     metrics = WatchMetrics(core.registry, {duty.name: seconds for duty, seconds in duties.items()})
@@ -157,9 +159,9 @@ def _watch(
     return 0
 
 
-def _may_tell(settings: Settings) -> bool:
+def _may_tell(told: NotifySettings) -> bool:
     """Whether notifications can be sent at all; says why not where it is meant to be so."""
-    if not settings.notify.receivers:
+    if not told.receivers:
         return False
     if missing_modules("notify"):
         say("No notifications are sent: extra notify is not installed (pip install 'keydeck[notify]').")

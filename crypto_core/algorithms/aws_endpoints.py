@@ -1,28 +1,31 @@
 """What TLS comes to with the endpoints of AWS that Keydeck calls: protocol, cipher, group, certificate.
 
 It is asked by a handshake of this process's own, with Python's OpenSSL and botocore's authorities. boto3's
-connections use the same; those of the platform may come to something else.
+connections use the same; those of the platform may come to something else. Doctor tells of each connection.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import ssl
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from time import monotonic
 
+from crypto_core.algorithms.algorithm import ALGORITHMS
 from crypto_core.algorithms.tls_probe import CertificateFact, Handshake, HandshakeError, shake_hands
-from crypto_core.aws.kms import KmsApi
 from crypto_core.aws.service_endpoint import ServiceEndpoint, tls_context
+from crypto_core.diagnosis.check import Check, Topic, system_clock
+from crypto_core.providers.endpoints import is_loopback
 from crypto_core.text.clean_text import NO_TEXT, CleanText, clean, cleans
 
 LIMIT_SECONDS = 5.0
 """For all endpoints, which are asked side by side."""
 _GLANCE = 0.1
-
-IN_EVERY_REGION, IN_THE_FIRST = ("kms", "cloudtrail"), ("sts", "s3")
-"""Services that are asked about. Data keys come from the first."""
+_PROTOCOLS = ("TLSv1.2", "TLSv1.3")
+_ENDS_SOON = timedelta(days=14)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +55,6 @@ class EndpointFact:
     def name(self) -> str:
         """The host without its port."""
         return self.host.rpartition(":")[0]
-
-
-def endpoints_of(kms: KmsApi, regions: Sequence[str]) -> tuple[ServiceEndpoint, ...]:
-    """Return where AWS is reached, the first Region's KMS first. Asks nobody. Raises KmsError."""
-    asked = [(service, region) for region in regions for service in IN_EVERY_REGION]
-    asked += [(service, region) for region in regions[:1] for service in IN_THE_FIRST]
-    return tuple(kms.endpoint(service, region) for service, region in asked)
 
 
 def look_at_endpoints(
@@ -118,3 +114,59 @@ def _fact(endpoints: Sequence[ServiceEndpoint], answer: Handshake | str) -> Endp
         certificate=shaken.certificate if shaken else None,
         problem=NO_TEXT if shaken else clean(answer, 300),
     )
+
+
+def look_at_connections(area: str, endpoints: Sequence[ServiceEndpoint], stop: Event) -> Iterator[Check]:
+    """Yield a check of a handshake with each endpoint. Changes nothing."""
+    for one in look_at_endpoints(endpoints, stop):
+        yield _connection(Topic(area, f"TLS: {', '.join(one.services)}"), one, system_clock())
+
+
+def trouble_of(endpoint: EndpointFact, now: datetime) -> str:
+    """Return what is wrong with the way to an endpoint, "" where that is nothing, or not known."""
+    if not endpoint.encrypted:
+        return "" if is_loopback(endpoint.name) else "plain HTTP"
+    if endpoint.protocol not in (None, *_PROTOCOLS):
+        return "outdated protocol"
+    certificate = endpoint.certificate
+    if certificate is not None and certificate.not_after - now < _ENDS_SOON:
+        return f"certificate ends {certificate.not_after:%Y-%m-%d}"
+    return ""
+
+
+def _connection(topic: Topic, endpoint: EndpointFact, now: datetime) -> Check:
+    where = f"{endpoint.host} ({endpoint.region})"
+    trouble = trouble_of(endpoint, now)
+    if not endpoint.encrypted:
+        said = f"{where}: plain HTTP."
+        return topic.warning(said, "Use an https URL.") if trouble else topic.skipped(said)
+    if endpoint.protocol is None:
+        return topic.unknown(f"{where}: {endpoint.problem}.")
+    said = f"{where}: {endpoint.protocol}, {endpoint.cipher}, {_group(endpoint)}"
+    if trouble and endpoint.protocol not in _PROTOCOLS:
+        return topic.warning(said, "Have the endpoint speak TLS 1.2 or 1.3.")
+    certificate = endpoint.certificate
+    if certificate is not None:
+        said += f" Certificate: {certificate.key} {certificate.key_bits or ''}, {certificate.signature},"
+        said += f" until {certificate.not_after:%Y-%m-%d}."
+    if trouble:
+        return topic.warning(said, "Renew it, or look whether its owner does.")
+    return topic.ok(said, _hybrid_hint(endpoint))
+
+
+def _group(endpoint: EndpointFact) -> str:
+    if endpoint.group is None:
+        return "no group named."
+    algorithm = ALGORITHMS.get(endpoint.group)
+    return f"{endpoint.group}. {algorithm.quantum_standing}" if algorithm else f"{endpoint.group}."
+
+
+def _hybrid_hint(endpoint: EndpointFact) -> str:
+    algorithm = ALGORITHMS.get(endpoint.group or "")
+    if algorithm is not None and algorithm.quantum_category:
+        return ""
+    if ssl.OPENSSL_VERSION_INFO[:2] < (3, 5):
+        return (
+            f"A Python with OpenSSL 3.5 or newer offers X25519MLKEM768; this one has {ssl.OPENSSL_VERSION}."
+        )
+    return "This machine offers X25519MLKEM768; the endpoint, or what stands before it, took another."

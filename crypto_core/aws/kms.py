@@ -305,6 +305,12 @@ class KmsApi:
             proxy = get_environ_proxies(url).get(url.partition(":")[0])
             return ServiceEndpoint(service, region, url, self._sessions.authorities(), proxy)
 
+    def endpoints(self, regions: Sequence[str]) -> tuple[ServiceEndpoint, ...]:
+        """Return where AWS is reached, the first Region's KMS first. Asks nobody. Raises KmsError."""
+        asked = [(service, region) for region in regions for service in ("kms", "cloudtrail")]
+        asked += [(service, region) for region in regions[:1] for service in ("sts", "s3")]
+        return tuple(self.endpoint(service, region) for service, region in asked)
+
     def ground(self, region: str) -> KmsGround:
         """Return how KMS is reached in a Region without boto3. Raises KmsError."""
         endpoint = self.endpoint("kms", region)

@@ -8,8 +8,7 @@ from datetime import datetime
 from threading import Event
 
 from crypto_core.algorithms.algorithm import algorithm_of_spec
-from crypto_core.algorithms.aws_endpoints import EndpointFact, endpoints_of, look_at_endpoints
-from crypto_core.algorithms.openssl_modules import OpensslModule, openssl_modules
+from crypto_core.algorithms.aws_endpoints import EndpointFact, look_at_endpoints
 from crypto_core.aws.kms import KmsApi
 from crypto_core.cancellation import stop_if
 from crypto_core.compliance import facts
@@ -21,6 +20,7 @@ from crypto_core.compliance.algorithm_uses import (
     uses_of_tokens,
 )
 from crypto_core.errors import InterruptedRunError, KeydeckError
+from crypto_core.fips import OpensslModule, openssl_modules
 from crypto_core.key_names import partition_of, region_of
 from crypto_core.text.clean_text import clean
 
@@ -74,7 +74,7 @@ class CryptographyReader:
 
     def _endpoints(self, cancelled: Event | None) -> tuple[tuple[EndpointFact, ...], list[str]]:
         try:
-            places = endpoints_of(self.kms, self.kms.regions)
+            places = self.kms.endpoints(self.kms.regions)
         except KeydeckError as error:
             return (), [f"endpoints of AWS: {error.message}"]
         except OSError:

@@ -11,7 +11,6 @@ from threading import Event, Lock
 from typing import Any
 
 from crypto_core import errors
-from crypto_core.algorithms.aws_endpoints import endpoints_of
 from crypto_core.aws.failures import error_from_exception
 from crypto_core.aws.kms import KmsApi
 from crypto_core.aws.mfa_codes import AskCode, nobody_to_ask
@@ -148,7 +147,7 @@ def _session(place: AwsPlace) -> Any:
 
 
 def _endpoint(api: KmsApi, regions: Sequence[str], topic: Topic) -> Check:
-    endpoints = endpoints_of(api, regions)
+    endpoints = api.endpoints(regions)
     first = endpoints[0]
     said = f"{first.url} instead of AWS's own (AWS_ENDPOINT_URL or endpoint_url in AWS's configuration)."
     if first.place[0].endswith(_AWS_HOSTS):

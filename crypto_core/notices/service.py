@@ -19,7 +19,15 @@ from crypto_core.cancellation import stop_if
 from crypto_core.database.state.duties import DutyHolder, DutyLease, on_duty
 from crypto_core.database.state.journal import Journal, chained, written_last
 from crypto_core.database.state.journal_entry import told_in
-from crypto_core.database.state.notices import (
+from crypto_core.errors import ReadOnlyError
+from crypto_core.findings.finding import Finding
+from crypto_core.findings.severity import Severity
+from crypto_core.guard.guard import READ_ONLY
+from crypto_core.guard.outcome import Outcome
+from crypto_core.incidents.model import IncidentView
+from crypto_core.incidents.times import times_of
+from crypto_core.notices.notice import Notice, NoticeKind, NoticeSettings, Receiver, notice_id, rows_for
+from crypto_core.notices.notice_table import (
     NoticeRow,
     add_notices,
     counted_notices,
@@ -29,14 +37,6 @@ from crypto_core.database.state.notices import (
     note_failed,
     note_sent,
 )
-from crypto_core.errors import ReadOnlyError
-from crypto_core.findings.finding import Finding
-from crypto_core.findings.severity import Severity
-from crypto_core.guard.guard import READ_ONLY
-from crypto_core.guard.outcome import Outcome
-from crypto_core.incidents.model import IncidentView
-from crypto_core.incidents.times import times_of
-from crypto_core.notices.notice import Notice, NoticeKind, NoticeSettings, Receiver, notice_id, rows_for
 from crypto_core.notices.sender import Letter, SendLetters, send_letters
 from crypto_core.proof.forms import JournalEntry
 from crypto_core.text.clean_text import clean

@@ -28,6 +28,8 @@ CLOCKS, LATE = timedelta(minutes=10), timedelta(hours=6)
 """How much clocks differ, and how long a record may take from its measurement to its entry."""
 LEAST_DAYS = 400
 """So long documents of records are kept at least, in days."""
+LARGEST_LINE = 256 * 1024 * 1024
+"""Bytes of one line; the head of a journal holds all checkpoints."""
 _DEEPEST = 64
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{6})?\+00:00", re.ASCII)
 

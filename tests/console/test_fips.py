@@ -15,11 +15,10 @@ from console.container import Container
 from console.host.runners import environment_of
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
-from crypto_core import decrypt_token, encrypt_token
-from crypto_core.algorithms import fips
+from crypto_core import decrypt_token, encrypt_token, fips
 from crypto_core.errors import SettingsError
 from tests.console.command_types import Keydeck
-from tests.crypto_core.algorithms.facts import MODULES
+from tests.crypto_core.openssls import MODULES
 
 LACKING = tuple(replace(one, fips=False) for one in MODULES)
 

@@ -116,7 +116,7 @@ def test_a_terminal_gets_a_page_in_its_width_with_the_pager_and_bold_titles() ->
 
 
 def test_every_setting_is_described_and_every_command_step_and_option_is_there() -> None:
-    says = described(Settings)
+    says = described()
     assert set(says) == set(Settings.model_fields)
     assert all(says.values())
     assert all(f"`{name}`" in page("settings").text for name in says)

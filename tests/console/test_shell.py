@@ -18,7 +18,8 @@ from console.container import Container
 from console.sandbox.postgres import OPERATOR, PLATFORM
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
-from console.settings import DatabaseSettings, load
+from console.setting_parts import DatabaseSettings
+from console.settings import load
 from crypto_core.database.connection.engine import open_engine
 from screens.connections.screen import ConnectionsScreen
 from screens.keys.key_screen import KeyScreen

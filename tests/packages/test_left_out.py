@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import ast
+import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
-from console.capabilities import OWN, OWN_ENGINES
+from console.capabilities import OWN, OWN_ENGINES, OWN_SETTINGS
 from tests.left_out import CAPABILITIES, folders_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,10 +59,12 @@ class Copy:
             else:
                 shutil.copy(ROOT / name, folder / name)
 
-    def python(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def python(
+        self, *arguments: str, environment: Mapping[str, str] = MappingProxyType({})
+    ) -> subprocess.CompletedProcess[str]:
         # The folder is first on the path of what is started in it, before what is installed.
-        command = [sys.executable, *arguments]
-        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False)
+        command, env = [sys.executable, *arguments], os.environ | dict(environment)
+        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False, env=env)
 
 
 @pytest.mark.deep
@@ -85,6 +89,15 @@ def test_without_a_capability_all_else_works_and_its_commands_say_that_they_are_
             asked = copy.python("-m", "console", *command, option, engine, *table)
             assert (asked.returncode, asked.stdout) == (2, "")
             assert asked.stderr.splitlines()[-1] == f"Error: {option} {engine} {SAID.format(name)}"
+    for setting in (setting for setting, capability in OWN_SETTINGS.items() if capability == name):
+        file = tmp_path / "settings.toml"
+        file.write_text(f'{setting} = ""\n')
+        variable = {f"KEYDECK_{setting.upper()}": "wrong"}
+        ignored = copy.python("-m", "console", "settings", environment=variable)
+        assert (ignored.returncode, f"\n{setting} " in ignored.stdout) == (0, False)
+        refused = copy.python("-m", "console", "settings", environment={"KEYDECK_SETTINGS": str(file)})
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert f"Setting {setting} {SAID.format(name)} Take it out of the settings file" in refused.stderr
     written = copy.python("-m", "console", "help", "--html", "manual")
     assert written.returncode == 0, written.stderr
 

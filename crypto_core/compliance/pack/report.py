@@ -117,7 +117,7 @@ def markdown_report(period: AuditPeriod, context: PackContext) -> bytes:
 
 def pdf_report(period: AuditPeriod, context: PackContext) -> bytes:
     """Return the document as PDF. Takes the extra `pdf`."""
-    from crypto_core.reports.pdf import as_pdf
+    from crypto_core.compliance.pack.pdf import as_pdf
 
     return as_pdf(report_page(period, context))
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from itertools import groupby, starmap
 
 from crypto_core.algorithms.aws_endpoints import EndpointFact
-from crypto_core.algorithms.openssl_modules import OpensslModule
 from crypto_core.compliance.answer import ControlStatus
 from crypto_core.compliance.facts import (
     AlgorithmFact,
@@ -21,6 +20,7 @@ from crypto_core.compliance.pack.recorded_keys import SeenKey, access_gaps, seen
 from crypto_core.compliance.pack.words import age_days, days_of, looked_up, population
 from crypto_core.compliance.period.period import AuditPeriod, ControlPeriod, Lapse, runs_of
 from crypto_core.compliance.snapshot import MissingPart, SnapshotPart
+from crypto_core.fips import OpensslModule
 from crypto_core.lists.tone import Tone
 from crypto_core.reports.cells import Cell, CellValue, ShownSection, TextLook, at_time, code, facts, table
 from crypto_core.reports.foreign_text import masked

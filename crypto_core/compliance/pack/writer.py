@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
+import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import KW_ONLY, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,16 +24,16 @@ from crypto_core.compliance.pack.documents import (
     readme,
 )
 from crypto_core.compliance.period.period import AuditPeriod
+from crypto_core.compliance.proof import pack
+from crypto_core.compliance.proof.records import record_line
 from crypto_core.compliance.records.record import EvidenceRecord
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
 from crypto_core.database.state.journal_export import journal_lines
 from crypto_core.errors import DatabaseError, KeydeckError
 from crypto_core.guard.outcome import Outcome
 from crypto_core.guard.signature import Signature, Signer
-from crypto_core.lists.new_folder import NewFolder, new_folder
-from crypto_core.proof import pack
+from crypto_core.lists.new_files import ExportError, followed
 from crypto_core.proof.journal import NOT_ANCHORED
-from crypto_core.proof.records import record_line
 from crypto_core.text.clean_text import NO_TEXT, CleanText, clean, cleans
 from crypto_core.text.json_records import JsonRecord, shape
 
@@ -216,3 +219,66 @@ def _noting_ends(lines: Iterator[str], ends: list[dict[str, Any]]) -> Iterator[b
         first, last = first or line, line
         yield line.encode()
     ends += [json.loads(line) for line in (first, last) if line]
+
+
+class NewFolder:
+    """A folder that is being filled. What is written is on the disk when `write` returns."""
+
+    def __init__(self, place: Path) -> None:
+        self._place = place
+        self._names: list[str] = []
+
+    def write(self, name: str, parts: Iterable[bytes]) -> tuple[int, str]:
+        """Write a new file for its owner alone; return its bytes and SHA-256 in hex. Raises OSError."""
+        digest, size = hashlib.sha256(), 0
+        descriptor = os.open(self._place / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        self._names.append(name)
+        with os.fdopen(descriptor, "wb") as file:
+            for part in parts:
+                file.write(part)
+                digest.update(part)
+                size += len(part)
+            file.flush()
+            os.fsync(descriptor)
+        return size, digest.hexdigest()
+
+    def remove(self) -> None:
+        for name in self._names:
+            (self._place / name).unlink(missing_ok=True)
+        with suppress(OSError):
+            self._place.rmdir()
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[NewFolder]:
+    """Give a new folder (mode 700), which appears under its name once the block has ended well.
+
+    Nothing is left of it otherwise; a process that is killed leaves a hidden folder beside it. Raises
+    ExportError for what is there already or can't be written.
+    """
+    if os.path.lexists(path):
+        raise ExportError(f"{path} already exists.", remedy="Choose another name.")
+    followed(path.absolute().parent)
+    partial = path.absolute().with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        partial.mkdir(mode=0o700)
+        folder = NewFolder(partial)
+        try:
+            yield folder
+            _to_disk(partial)
+            # An empty folder that came meanwhile is replaced; one that holds anything makes this fail.
+            partial.rename(path)
+        except BaseException:  # also an interrupt must leave nothing behind
+            folder.remove()
+            raise
+        _to_disk(partial.parent)
+    except OSError as error:
+        raise ExportError(f"{path} can't be written: {error.strerror or type(error).__name__}.") from error
+
+
+def _to_disk(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -27,10 +27,10 @@ from crypto_core.compliance.facts import (
 from crypto_core.compliance.library import Controls
 from crypto_core.compliance.period import period
 from crypto_core.compliance.period.troubles import RANK, JudgedRecord, find_lapses, judge_records
+from crypto_core.compliance.proof.pack import days_of
 from crypto_core.compliance.records.record import EvidenceRecord
 from crypto_core.compliance.snapshot import Lack, MissingPart, SnapshotPart
 from crypto_core.key_names import same_key
-from crypto_core.proof.pack import days_of
 from crypto_core.text.clean_text import NO_TEXT, CleanText, clean, cleans
 from crypto_core.text.counts import counted, first_lines
 

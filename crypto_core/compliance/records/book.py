@@ -12,12 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
-from crypto_core.compliance.records.record import EvidenceRecord, read_record
-from crypto_core.database.state.evidence_records import EvidenceRecordTable, RecordOutline, StoredRecord
-from crypto_core.guard.signature import Signer, asking
-from crypto_core.proof.forms import UNREADABLE
-from crypto_core.proof.journal import NamedRecords
-from crypto_core.proof.records import (
+from crypto_core.compliance.proof.records import (
     RecordLink,
     framed_record,
     made_twice,
@@ -25,6 +20,11 @@ from crypto_core.proof.records import (
     wrong_link,
     wrong_signatures,
 )
+from crypto_core.compliance.records.record import EvidenceRecord, read_record
+from crypto_core.compliance.records.record_table import EvidenceRecordTable, RecordOutline, StoredRecord
+from crypto_core.guard.signature import Signer, asking
+from crypto_core.proof.forms import UNREADABLE
+from crypto_core.proof.journal import NamedRecords
 from crypto_core.text.clean_text import CleanText, clean, cleans
 
 

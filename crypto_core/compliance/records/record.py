@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
+from crypto_core.compliance.proof.records import FORM, signed_digest
 from crypto_core.compliance.snapshot import Snapshot, read_snapshot
 from crypto_core.guard.signature import Signature
 from crypto_core.proof.forms import UNREADABLE, document_of
-from crypto_core.proof.records import FORM, signed_digest
 from crypto_core.text.clean_text import CleanText, clean, cleans
 
 

@@ -252,6 +252,23 @@ class _UrlReading:
         return replace(parsed, password=None, keywords=keywords, notes=notes)
 
 
+def masked_url(url: str) -> str:
+    """Return a database URL as it may be shown: without its password."""
+    try:
+        return parse_database_url(url).shown()
+    except SettingsError:
+        return "(not a database URL)"
+
+
+def left_out(url: str) -> str:
+    """Return what of a database URL Keydeck leaves out and why, or why it can't use it; "" for neither."""
+    try:
+        notes = parse_database_url(url, "It").notes
+    except SettingsError as error:
+        return error.message
+    return f"Left out: {', '.join(notes)}." if notes else ""
+
+
 def _identifier(name: str) -> str:
     """A schema's name as search_path has it."""
     return '"' + name.replace('"', '""') + '"'

@@ -16,8 +16,14 @@ from crypto_core.database.state.journal import chained, written_last
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints, stored_checkpoints
 from crypto_core.errors import RefusedError
 from crypto_core.lists.new_files import new_file
-from crypto_core.proof.forms import JournalEntry, StoredCheckpoint, WrittenLast, export_head, export_lines
-from crypto_core.proof.pack import LARGEST_LINE
+from crypto_core.proof.forms import (
+    LARGEST_LINE,
+    JournalEntry,
+    StoredCheckpoint,
+    WrittenLast,
+    export_head,
+    export_lines,
+)
 from crypto_core.text.clean_text import clean
 
 FORM = 1

@@ -12,11 +12,11 @@ from typing import Any
 from sqlalchemy import Engine
 
 from crypto_core.database.connection.engine import connected
-from crypto_core.database.state.copies import CopyRow, add_copy, registered_copies, remove_copy
 from crypto_core.database.state.journal import Journal
 from crypto_core.envelope import ENVELOPE_FORMATS, Format
 from crypto_core.errors import DatabaseError, RefusedError
 from crypto_core.forensics.copies.attribution import CopyAttribution, Known
+from crypto_core.forensics.copies.copy_table import CopyRow, add_copy, registered_copies, remove_copy
 from crypto_core.forensics.copies.report import ENABLED, CopyReport
 from crypto_core.forensics.copies.scan_reader import read_copy
 from crypto_core.guard.guard import Guard

@@ -17,10 +17,10 @@ from console.__main__ import keydeck
 from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
+from crypto_core.compliance.proof.assembly import verifier_source
 from crypto_core.compliance.snapshot import Lack, MissingPart, SnapshotPart
 from crypto_core.compliance.snapshot_reader import SnapshotReader
 from crypto_core.envelope.formats import PROVIDER_PREFIXES
-from crypto_core.proof.assembly import verifier_source
 from crypto_core.text.clean_text import clean
 from tests.console.command_types import Keydeck
 from tests.console.shapes import assert_shape

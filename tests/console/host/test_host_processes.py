@@ -12,7 +12,8 @@ from console.application.console_session import _say_left
 from console.application.context import ConsoleContexts
 from console.host import runners
 from console.host.host_processes import HostProcesses
-from console.settings import DatabaseSettings, Settings, load
+from console.setting_parts import DatabaseSettings
+from console.settings import Settings, load
 from crypto_core.errors import JobError, ReadOnlyError
 
 ALIVE = "import sys; sys.stdin.read()"

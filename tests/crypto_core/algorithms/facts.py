@@ -1,11 +1,10 @@
-"""How a connection to AWS and the OpenSSL modules stand where nothing is wrong."""
+"""How a connection to AWS stands where nothing is wrong."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
 from crypto_core.algorithms.aws_endpoints import EndpointFact
-from crypto_core.algorithms.openssl_modules import LIBRARY, PYTHON, OpensslModule
 from crypto_core.algorithms.tls_probe import CertificateFact
 from crypto_core.text.clean_text import clean
 
@@ -35,8 +34,4 @@ ENDPOINT = EndpointFact(
     cipher_bits=128,
     group=clean("X25519MLKEM768"),
     certificate=CERTIFICATE,
-)
-MODULES = tuple(
-    OpensslModule(clean(name), clean("TLS"), clean("OpenSSL 3.5"), fips=True, why=clean("it is in FIPS mode"))
-    for name in (PYTHON, LIBRARY)
 )

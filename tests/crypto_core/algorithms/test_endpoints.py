@@ -12,9 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_core.algorithms.aws_endpoints import EndpointFact, endpoints_of, look_at_endpoints
+from crypto_core.algorithms.aws_endpoints import EndpointFact, look_at_endpoints
 from crypto_core.algorithms.tls_probe import HandshakeError, group_of, read_certificate, shake_hands
-from crypto_core.aws.kms import KmsApi
 from crypto_core.aws.service_endpoint import ServiceEndpoint, tls_context
 from tests.tls import Tls
 from tests.tls_servers import Limit, listening, speaking
@@ -159,24 +158,3 @@ def test_what_is_no_certificate_is_an_error_of_one_kind() -> None:
     for der in (b"", b"0", bytes(10_000)):
         with pytest.raises(ValueError, match="can't be read"):
             read_certificate(der)
-
-
-def test_endpoints_are_those_of_botocores_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_USE_FIPS_ENDPOINT", "true")
-    regions = ("us-east-1", "us-west-2")
-    found = endpoints_of(KmsApi(regions), regions)
-    assert [(one.service, one.region) for one in found] == [
-        ("kms", "us-east-1"),
-        ("cloudtrail", "us-east-1"),
-        ("kms", "us-west-2"),
-        ("cloudtrail", "us-west-2"),
-        ("sts", "us-east-1"),
-        ("s3", "us-east-1"),
-    ]
-    assert all(one.is_encrypted and one.is_fips for one in found)
-    monkeypatch.setenv("AWS_USE_FIPS_ENDPOINT", "false")
-    plain = endpoints_of(KmsApi(regions), regions)
-    assert not any(one.is_fips for one in plain)
-    assert plain[0].place == ("kms.us-east-1.amazonaws.com", 443)

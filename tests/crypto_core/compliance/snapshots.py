@@ -40,7 +40,8 @@ from crypto_core.findings.registry import rules_about
 from crypto_core.findings.severity import Severity
 from crypto_core.incidents.runbooks.catalogue import SubjectKind
 from crypto_core.text.clean_text import clean
-from tests.crypto_core.algorithms.facts import DAY, ENDPOINT, MODULES, NOW
+from tests.crypto_core.algorithms.facts import DAY, ENDPOINT, NOW
+from tests.crypto_core.openssls import MODULES
 
 KEY = KeyFact(
     arn=clean("arn:aws:kms:eu-west-1:123456789012:key/1"),

@@ -20,10 +20,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from crypto_core.compliance.proof.records import FORM, signed_digest
 from crypto_core.database.state.checkpoint import ACTION
 from crypto_core.guard.signature import Signature, SigningTime, digest_of
 from crypto_core.proof.forms import FIRST, Checkpoint, JournalEntry, canonical
-from crypto_core.proof.records import FORM, signed_digest
 
 ARN = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000001"
 DATABASE = "7c3c1c0e-0000-4000-8000-000000000001"

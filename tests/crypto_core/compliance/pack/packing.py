@@ -20,13 +20,19 @@ from crypto_core.compliance.pack.verification import PackCheck, Recomputer, Trus
 from crypto_core.compliance.pack.writer import PackMade, PackWriter
 from crypto_core.compliance.period.judgment import AtHand, CheckedRecords, PeriodQuestion, audit_period
 from crypto_core.compliance.period.period import AuditPeriod
+from crypto_core.compliance.proof.pack import (
+    PackedFile,
+    PackedFolder,
+    PackSignature,
+    read_manifest,
+    signed_manifest,
+)
 from crypto_core.compliance.records.record import EvidenceRecord
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
 from crypto_core.guard.outcome import Outcome
 from crypto_core.guard.signature import Signer
-from crypto_core.proof.pack import PackedFile, PackedFolder, PackSignature, read_manifest, signed_manifest
 from crypto_core.text.clean_text import NO_TEXT
 from tests.crypto_core.checked import checked
 from tests.crypto_core.compliance.pack.making import MADE, SINCE, made_changes, made_records, noon

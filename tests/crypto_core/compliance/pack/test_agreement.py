@@ -22,9 +22,9 @@ from console.container import Container
 from console.evidence.verify import verify as evidence_verify
 from console.sandbox.sandbox import Sandbox
 from crypto_core.aws.public_keys import PublicKeys, public_key
+from crypto_core.compliance.proof.assembly import verifier_source
 from crypto_core.errors import KeydeckError
 from crypto_core.guard.signature import Signature
-from crypto_core.proof.assembly import verifier_source
 from crypto_core.proof.forms import Anchor
 from crypto_core.text.clean_text import clean
 from tests.crypto_core.compliance.pack.owned_history import (
@@ -38,8 +38,8 @@ from tests.crypto_core.compliance.pack.owned_history import (
 )
 from tests.crypto_core.compliance.pack.packing import packing_table
 from tests.crypto_core.compliance.pack.test_outsider import begin_now, broken_history
-from tests.crypto_core.proof.assembled import assembled
-from tests.crypto_core.proof.edits import edited
+from tests.crypto_core.compliance.proof.assembled import assembled
+from tests.crypto_core.compliance.proof.edits import edited
 from tests.lanes import examples
 
 SEED = 20_261_201

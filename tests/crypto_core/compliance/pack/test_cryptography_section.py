@@ -15,9 +15,10 @@ from crypto_core.compliance.period.period import AuditPeriod
 from crypto_core.compliance.snapshot import Lack, MissingPart, SnapshotPart
 from crypto_core.reports.cells import ShownSection
 from crypto_core.text.clean_text import clean
-from tests.crypto_core.algorithms.facts import ENDPOINT, MODULES
+from tests.crypto_core.algorithms.facts import ENDPOINT
 from tests.crypto_core.compliance.pack.making import CATALOGUES, CONTEXT, made_period
 from tests.crypto_core.compliance.snapshots import SEALS, WELL
+from tests.crypto_core.openssls import MODULES
 
 TOKEN = "ghp_abcdefghijklmnopqrstuvwxyz0123456789"
 C = SnapshotPart.CRYPTOGRAPHY

@@ -9,7 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from crypto_core.proof.pack import PackedFolder, PackManifest, PackSignature, PackVerdict, UnreadablePackError
+from crypto_core.compliance.proof.pack import (
+    PackedFolder,
+    PackManifest,
+    PackSignature,
+    PackVerdict,
+    UnreadablePackError,
+)
 from crypto_core.text.clean_text import clean
 from tests.crypto_core.compliance.pack.making import DATABASE
 from tests.crypto_core.compliance.pack.packing import VERSION, verified

@@ -26,10 +26,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from crypto_core.aws.public_keys import PublicKeys, public_key
+from crypto_core.compliance.proof.assembly import MODULES, verifier_source
 from crypto_core.database.state.checkpoint import ACTION
 from crypto_core.database.state.journal_export import export_journal
 from crypto_core.guard.signature import Signature, digest_of
-from crypto_core.proof.assembly import MODULES, verifier_source
 from crypto_core.proof.forms import Anchor, Checkpoint, JournalBreak, SignedEntry, StoredCheckpoint, canonical
 from crypto_core.proof.journal import NOT_ANCHORED, JournalContents
 from tests.crypto_core.compliance.pack.owned_history import (
@@ -45,8 +45,8 @@ from tests.crypto_core.compliance.pack.owned_history import (
     steps_of,
 )
 from tests.crypto_core.compliance.pack.packing import packing_table
+from tests.crypto_core.compliance.proof.assembled import assembled
 from tests.crypto_core.database.state.anchors.authority import Authority, certified
-from tests.crypto_core.proof.assembled import assembled
 from tests.lanes import examples
 
 outsider = assembled()

@@ -14,8 +14,8 @@ from crypto_core.aws.kms_signer import KmsSigner
 from crypto_core.compliance.library import ControlLibrary
 from crypto_core.compliance.records.book import RecordBook
 from crypto_core.compliance.records.daily_record import EvidenceRecorder
+from crypto_core.compliance.records.record_table import EvidenceRecordTable
 from crypto_core.compliance.snapshot import Snapshot, SnapshotPart
-from crypto_core.database.state.evidence_records import EvidenceRecordTable
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
 from crypto_core.guard.signature import Signer
 from tests.crypto_core.compliance.snapshots import SNAPSHOT

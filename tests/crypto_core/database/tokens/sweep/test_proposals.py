@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from console.settings import TableSettings
+from console.setting_parts import TableSettings
 from crypto_core.database.tokens.sweep.proposals import propose
 from crypto_core.database.tokens.sweep.results import FoundColumn, FoundTable, Sweep
 from crypto_core.database.tokens.tables import PLATFORM_TABLES

@@ -13,7 +13,7 @@ from itertools import count
 from random import Random
 from typing import Literal
 
-from console.settings import TableSettings
+from console.setting_parts import TableSettings
 
 TEXTS = ("text", "varchar(4000)", "bytea", "json", "jsonb")
 HOLDERS = (*TEXTS, "text[]", "bytea[]", "jsonb[]", "xml", "drawn_text", "drawn_row", "drawn_array")

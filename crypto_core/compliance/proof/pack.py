@@ -16,7 +16,16 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Callable
 
+from crypto_core.compliance.proof.records import (
+    PackedRecord,
+    left_out,
+    packed_records,
+    signed_digest,
+    wrong_records,
+    wrong_signatures,
+)
 from crypto_core.proof.forms import (
+    LARGEST_LINE,
     UNREADABLE,
     Anchor,
     Ask,
@@ -34,14 +43,6 @@ from crypto_core.proof.forms import (
     text_in,
 )
 from crypto_core.proof.journal import JournalVerdict, JournalVerification
-from crypto_core.proof.records import (
-    PackedRecord,
-    left_out,
-    packed_records,
-    signed_digest,
-    wrong_records,
-    wrong_signatures,
-)
 
 MANIFEST, SEAL = "manifest.json", "signature.json"
 RECORDS, JOURNAL, ANCHORS = "records.jsonl", "journal.jsonl", "anchors.jsonl"
@@ -49,8 +50,6 @@ PACK_PURPOSE = "evidence pack"
 PACK_FORM = 1
 LARGEST = 512 * 1024 * 1024
 """Bytes of a file that is read; a pack of a year has some MB."""
-LARGEST_LINE = 256 * 1024 * 1024
-"""Bytes of one line; the head of a journal holds all checkpoints."""
 _TEXTS = ("database_id", "framework", "made_by", "version", "seed")
 _PART = 1024 * 1024
 

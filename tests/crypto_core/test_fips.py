@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 import crypto_core
-from crypto_core.algorithms import openssl_modules
-from crypto_core.algorithms.openssl_modules import DATABASE, LIBRARY, PYTHON
+from crypto_core import fips
+from crypto_core.fips import DATABASE, LIBRARY, PYTHON
 
 WITHOUT_PROVIDER = """
 openssl_conf = openssl_init
@@ -26,7 +26,7 @@ default_properties = fips=yes
 TOLD = """
 import json
 from dataclasses import asdict
-from crypto_core.algorithms.openssl_modules import openssl_modules
+from crypto_core.fips import openssl_modules
 print(json.dumps({one.what: asdict(one) for one in openssl_modules()}))
 """
 
@@ -59,7 +59,7 @@ def told_in(environment: Mapping[str, str]) -> dict[str, dict[str, Any]]:
 def test_fips_mode_is_what_says_so_and_acts_so(
     mode: bool | None, works: bool, refuses: bool, wanted: bool | None
 ) -> None:
-    found, why = openssl_modules._judged(mode, lambda: works, lambda: refuses)
+    found, why = fips._judged(mode, lambda: works, lambda: refuses)
     assert (found, bool(why)) == (wanted, True)
 
 

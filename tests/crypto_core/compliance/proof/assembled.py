@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from crypto_core.proof.assembly import verifier_source
+from crypto_core.compliance.proof.assembly import verifier_source
 
 
 @cache

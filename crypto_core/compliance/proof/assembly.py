@@ -1,4 +1,4 @@
-"""Makes the outsider's verifier, one file, of the modules of this room."""
+"""Makes the outsider's verifier, one file, of the rules of verification."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import re
 from functools import cache
 from importlib.resources import files
 
-from crypto_core.proof import forms, journal, outsider, pack, records
+from crypto_core.compliance.proof import outsider, pack, records
+from crypto_core.proof import forms, journal
 
 VERIFIER = "verifier.py"
 MODULES = (forms, journal, records, pack, outsider)
@@ -38,8 +39,8 @@ def verifier_source() -> bytes:
     names: dict[str, set[str]] = {}
     parts: list[str] = []
     for module in MODULES:
-        name = module.__name__.rpartition(".")[2]
-        text = files("crypto_core.proof").joinpath(f"{name}.py").read_text()
+        room, _, name = module.__name__.rpartition(".")
+        text = files(room).joinpath(f"{name}.py").read_text()
         lines = text.splitlines()
         title, *body = ast.parse(text).body
         for node in (title, *body):

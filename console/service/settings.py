@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import re
 from datetime import time
-from typing import Any
+from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
+from console.setting_parts import AddedSettings
 from crypto_core.errors import SettingsError
 from crypto_core.findings.severity import Severity
 from crypto_core.notices import notice
@@ -123,3 +124,12 @@ class NotifySettings(BaseModel, extra="forbid", frozen=True):
             f"{name} = {one.place}, {'/'.join(one.kinds)}, {one.severity} and worse"
             for name, one in self.receivers.items()
         )
+
+
+class ServiceSettings(AddedSettings):
+    after: ClassVar = {"notify": "approval_minutes"}
+
+    notify: NotifySettings = Field(
+        default_factory=NotifySettings, validation_alias="KEYDECK_NOTIFY", repr=False
+    )
+    """Who is notified, of what and when: receivers, quiet hours, templates; in the environment as JSON."""

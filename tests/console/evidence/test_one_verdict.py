@@ -13,8 +13,7 @@ from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from crypto_core.guard.outcome import Outcome
 from crypto_core.proof.journal import NOT_ANCHORED
-from tests.crypto_core.proof.assembled import assembled
-from tests.left_out import needs
+from tests.crypto_core.compliance.proof.assembled import assembled
 
 Keydeck = Callable[..., Any]
 _COLUMNS = "seq, digest, at, actor, key_arn, algorithm, database_id, broken"
@@ -108,7 +107,6 @@ def test_an_anchor_that_contradicts_the_journal_does_so_for_doctor_and_the_next_
     assert (keydeck("journal", "verify").exit_code, verdicts.doctor()) == (0, "warning")
 
 
-@needs("evidence")
 def test_what_nothing_outside_fixes_says_so_in_every_conclusion(
     verdicts: Verdicts, keydeck: Keydeck, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from crypto_core.compliance.proof.pack import PackedFolder, PackVerdict, UnreadablePackError, prove_pack
 from crypto_core.proof.forms import (
     Anchor,
     Answer,
@@ -27,7 +28,6 @@ from crypto_core.proof.forms import (
     moment_in,
 )
 from crypto_core.proof.journal import NOT_ANCHORED, RESTS_ON_NOTHING, JournalVerdict, JournalVerification
-from crypto_core.proof.pack import PackedFolder, PackVerdict, UnreadablePackError, prove_pack
 
 PEM = b"-----BEGIN PUBLIC KEY-----\n%b-----END PUBLIC KEY-----\n"
 # KMS takes the 32 bytes that are signed as a digest, or as a message, which it may hash again.
