@@ -843,7 +843,7 @@ class Container:
         from crypto_core.incidents.tokens.toolbox import token_tools
 
         made = self.tool_services()
-        added = (resolve_name(one.tools)(self, made) for one in manifests() if one.tools)
+        added = (resolve_name(one.tools)(self, made) for one in reversed(manifests()) if one.tools)
         own = joined(key_tools(made), token_tools(made, self._restored), *added)
         return replace(own, not_installed=not_installed)
 
