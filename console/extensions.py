@@ -78,12 +78,13 @@ def _named() -> tuple[str, ...]:
     import os
 
     from console.own_folders import settings_file
-    from crypto_core.text.toml_reader import SIZE_LIMIT, read_toml
 
     given: Any = os.environ.get("KEYDECK_EXTENSIONS")
     path = None if given else settings_file()
     try:
         if path is not None and path.is_file():
+            from crypto_core.text.toml_reader import SIZE_LIMIT, read_toml
+
             with path.open("rb") as file:
                 given = read_toml(file.read(SIZE_LIMIT + 1)).get("extensions")
     except (OSError, ValueError):
