@@ -1,11 +1,14 @@
 """Capabilities that may be left out: each is a folder with a manifest that says what it adds to the command.
 
+Packages beside Keydeck bring theirs as extensions: `console.extensions`.
+
 Nothing imports a capability. Without its folders its commands, pages, screens and query engines are missing;
 asking for a command or an engine says so.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, partial
 from importlib import import_module
@@ -13,6 +16,9 @@ from pathlib import Path
 from pkgutil import resolve_name
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
+
+from console.extensions import added_capabilities
+from crypto_core.text.clean_text import clean
 
 _Entry = TypeVar("_Entry")
 _NONE: Mapping[str, Any] = MappingProxyType({})
@@ -75,6 +81,12 @@ class Manifest(NamedTuple):
     """Rules about further events: a `module:name` of a store of events and what reads decoys."""
     further_events: Mapping[str, str] = _NONE
     """What it keeps in that store's file: a `module:class` with `count_before` and `forget_before`."""
+    package: str = ""
+    """Where its commands and pages are, if it isn't one of Keydeck's own."""
+
+    @property
+    def home(self) -> str:
+        return self.package or f"console.{self.name}"
 
 
 OWN = {
@@ -88,6 +100,8 @@ OWN = {
 """Keydeck's own capabilities, by their commands: asking for one that is missing says so."""
 OWN_ENGINES = {"athena": "engines"}
 """Those that bring a query engine, by its name."""
+_KEPT = ("extras", "screens", "settings", "parts", "schemas", "event_engines")
+"""What no manifest of another package may have."""
 OWN_TOOLS = dict.fromkeys(
     (
         *("abilities", "abilities-asked", "ask-abilities", "hashed-query", "provider-events"),
@@ -106,7 +120,28 @@ OWN_SETTINGS = {"notify": "service"} | dict.fromkeys(("controls", "review_days",
 def manifests() -> tuple[Manifest, ...]:
     """Return the manifests of the capabilities whose folders are here, by name."""
     folders = sorted(found.parent.name for found in Path(__file__).parent.glob("*/manifest.py"))
-    return tuple(import_module(f"console.{folder}.manifest").MANIFEST for folder in folders)
+    own = tuple(import_module(f"console.{folder}.manifest").MANIFEST for folder in folders)
+    return (*own, *added_capabilities(partial(_accepted, own)))
+
+
+def _accepted(own: tuple[Manifest, ...], name: str, found: Any) -> Manifest:
+    """Return another package's manifest, its words cleaned. Raises ValueError for what it may not add."""
+    if not isinstance(found, Manifest) or found.name != name or not re.fullmatch(r"[a-z][a-z0-9-]*", name):
+        raise ValueError(f"it is no Manifest with the name {name}, of lower-case letters, digits and hyphens")
+    if name in {*OWN.values(), *OWN_ENGINES.values()} or not found.package:
+        raise ValueError("it has the name of one of Keydeck's, or names no package")
+    if kept := next((field for field in _KEPT if getattr(found, field)), ""):
+        raise ValueError(f"{kept} are only for Keydeck's own")
+    for field in ("commands", "pages", "services", "duties", "further_events"):
+        taken = {word for one in own for word in getattr(one, field)}
+        for word in getattr(found, field):
+            if word in taken or not re.fullmatch(rf"([a-z]+ )?{name}-[a-z0-9-]+", word.replace("_", "-")):
+                raise ValueError(f"{word} in its {field} does not begin with {name}-, or is one of Keydeck's")
+    return found._replace(
+        commands={word: one._replace(does=clean(one.does)) for word, one in found.commands.items()},
+        pages={word: one._replace(summary=clean(one.summary)) for word, one in found.pages.items()},
+        duties={word: one._replace(does=clean(one.does)) for word, one in found.duties.items()},
+    )
 
 
 def added_commands(group: str = "") -> Iterator[tuple[str, tuple[str, str], str]]:
@@ -115,7 +150,8 @@ def added_commands(group: str = "") -> Iterator[tuple[str, tuple[str, str], str]
         for words, one in manifest.commands.items():
             above, _, name = words.rpartition(" ")
             if above == group:
-                yield name, (f"console.{manifest.name}.{words.replace(' ', '_')}", one.does), one.after
+                module = words.replace(" ", "_").replace("-", "_")
+                yield name, (f"{manifest.home}.{module}", one.does), one.after
 
 
 def added_services() -> dict[str, Callable[[Any], Any]]:
@@ -170,10 +206,12 @@ def main_screens() -> tuple[str, ...]:
 def placed(own: Mapping[str, _Entry], added: Iterable[tuple[str, _Entry, str]]) -> dict[str, _Entry]:
     """Return a table with what is added in its place: name, entry and the name after which it stands.
 
-    Where that is left out it stands last.
+    Where that is left out it stands last. What has the name of another is left out itself.
     """
     names, entries = list(own), dict(own)
     for name, entry, after in added:
+        if name in entries:
+            continue
         place = names.index(after) + 1 if after in entries else len(names) if after else 0
         names.insert(place, name)
         entries[name] = entry

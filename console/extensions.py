@@ -1,12 +1,12 @@
-"""Extensions: installed packages that offer rules, providers or report sections, as far as settings allow.
+"""Extensions: installed packages that offer rules, providers and more, as far as settings allow.
 
 A package is never loaded because it is installed: it runs in Keydeck, with all that Keydeck may do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from crypto_core.errors import SettingsError
 from crypto_core.text.clean_text import clean
@@ -16,8 +16,14 @@ if TYPE_CHECKING:
 
 RULES, PROVIDERS, SECTIONS = "keydeck.rules", "keydeck.providers", "keydeck.report_sections"
 """The groups of entry points: a module that declares rules, a `Provider`, a function that makes a section."""
-GROUPS = (RULES, PROVIDERS, SECTIONS)
+CAPABILITIES = "keydeck.capabilities"
+"""The group of manifests, as `console.capabilities` has them."""
+GROUPS = (RULES, PROVIDERS, SECTIONS, CAPABILITIES)
+_MEND = "Mend the package, or take it out of extensions."
+_Manifest = TypeVar("_Manifest")
 _in_use: set[str] = set()
+_refused: dict[str, SettingsError] = {}
+"""Why the manifest of a package is not used."""
 
 
 def use_extensions(names: Iterable[str]) -> None:
@@ -30,6 +36,8 @@ def use_extensions(names: Iterable[str]) -> None:
 
     wanted = tuple(dict.fromkeys(names))
     offered = {name: _offered(name) for name in wanted}
+    if wrong := next((_refused[name] for name in wanted if name in _refused), None):
+        raise wrong
     for name, entries in offered.items():
         if RULES in entries:
             _load_rules(name, entries[RULES])
@@ -39,6 +47,50 @@ def use_extensions(names: Iterable[str]) -> None:
         _use_sections({name: found[SECTIONS] for name, found in offered.items() if SECTIONS in found})
     _in_use.clear()
     _in_use.update(wanted)
+
+
+def added_capabilities(accepted: Callable[[str, Any], _Manifest]) -> Iterator[_Manifest]:
+    """Yield the manifests of the packages that settings name, as `accepted` returns them.
+
+    Commands are listed by them, so an error is kept for `use_extensions`.
+    """
+    for name in _named():
+        from importlib.metadata import entry_points
+
+        for entry in entry_points(group=CAPABILITIES, name=name):
+            try:
+                found = accepted(name, _loaded(name, entry))
+            except SettingsError as error:
+                _refused[name] = error
+            except Exception as error:  # noqa: BLE001  # whatever a foreign manifest is made of
+                said = f"what {clean(name, 60)} offers as {CAPABILITIES} can't be used: {clean(error, 300)}"
+                _refused[name] = SettingsError(f"Setting extensions: {said}.", remedy=_MEND)
+            else:
+                _refused.pop(name, None)
+                yield found
+
+
+def _named() -> tuple[str, ...]:
+    """Return the packages that the environment or the settings file names; () where it can't be read.
+
+    Loading the settings takes longer than a list of commands may. A pipe could be read only once.
+    """
+    import os
+
+    from console.own_folders import settings_file
+
+    given: Any = os.environ.get("KEYDECK_EXTENSIONS")
+    path = None if given else settings_file()
+    try:
+        if path is not None and path.is_file():
+            from crypto_core.text.toml_reader import SIZE_LIMIT, read_toml
+
+            with path.open("rb") as file:
+                given = read_toml(file.read(SIZE_LIMIT + 1)).get("extensions")
+    except (OSError, ValueError):
+        return ()  # whatever loads the settings says so
+    names = given.split(",") if isinstance(given, str) else given if isinstance(given, list) else ()
+    return tuple(dict.fromkeys(name.strip() for name in names if isinstance(name, str) and name.strip()))
 
 
 def _offered(name: str) -> dict[str, EntryPoint]:
@@ -92,5 +144,5 @@ def _loaded(name: str, entry: EntryPoint) -> Any:
         raise SettingsError(
             f"The {entry.group} of {clean(name, 60)} can't be loaded: "
             f"{type(error).__name__}: {clean(error, 300)}.",
-            remedy="Mend the package, or take it out of extensions.",
+            remedy=_MEND,
         ) from error

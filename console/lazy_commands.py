@@ -34,7 +34,8 @@ class LazyGroup(click.Group):
         if cmd_name not in self._table:
             return None
         module = import_module(self._table[cmd_name][0])
-        command: click.Command = getattr(module, f"{cmd_name}_", None) or getattr(module, cmd_name)
+        name = cmd_name.replace("-", "_")
+        command: click.Command = getattr(module, f"{name}_", None) or getattr(module, name)
         _tell_exit_codes(command)
         return command
 

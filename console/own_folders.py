@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+if TYPE_CHECKING:
+    import tempfile
+
+FILE_VARIABLE = "KEYDECK_SETTINGS"
 NO_HOME = (
     "There is no home folder: CloudTrail's events, reviews and suppressions are kept for this run alone. "
     "Set HOME, or name a file with KEYDECK_EVENTS_FILE."
@@ -40,6 +44,14 @@ def settings_folder() -> Path | None:
     return _folder("XDG_CONFIG_HOME", ".config")
 
 
+def settings_file() -> Path | None:
+    """Return the settings file: KEYDECK_SETTINGS, else in the user's folder; None for a user without one."""
+    if os.environ.get(FILE_VARIABLE):
+        return Path(os.environ[FILE_VARIABLE])
+    folder = settings_folder()
+    return None if folder is None else folder / "settings.toml"
+
+
 def keeps_data() -> bool:
     """True where the data folder stays."""
     return _folder("XDG_DATA_HOME", ".local/share") is not None
@@ -56,6 +68,8 @@ def _folder(variable: str, below_home: str) -> Path | None:
 
 @cache
 def _passing_folder() -> tempfile.TemporaryDirectory[str]:
+    import tempfile
+
     return tempfile.TemporaryDirectory(prefix="keydeck-")
 
 

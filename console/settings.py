@@ -16,7 +16,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 from pydantic_settings.exceptions import SettingsError as SettingsSourceError
 
 from console.capabilities import OWN_TOOLS, manifests, not_installed, placed
-from console.own_folders import settings_folder
+from console.own_folders import FILE_VARIABLE, settings_file
 from console.setting_parts import (
     AddedSettings,
     BaseUrl,
@@ -45,8 +45,6 @@ from crypto_core.receipts.destination import require_destination
 from crypto_core.text.clean_text import clean
 from crypto_core.text.likeness import meant
 from crypto_core.text.toml_reader import SIZE_LIMIT, read_toml
-
-FILE_VARIABLE = "KEYDECK_SETTINGS"
 
 
 def database_remedy() -> str:
@@ -293,8 +291,8 @@ class CoreSettings(BaseSettings):
     """Further tables with tokens; given in the file."""
 
     extensions: Names = Field((), validation_alias="KEYDECK_EXTENSIONS")
-    """Installed packages whose rules, providers and report sections are used; they run in Keydeck, with all
-    that it may do.
+    """Installed packages whose rules, providers, report sections and capabilities are used; they run in
+    Keydeck, with all that it may do.
     """
 
     user_commands: tuple[UserCommandSettings, ...] = Field((), validation_alias="KEYDECK_USER_COMMANDS")
@@ -527,14 +525,6 @@ def _explained(error: Exception, origins: Mapping[str, str], where: str = "") ->
         f"{f'{where}, {name}' if where else origin}: {message}.",
         remedy="keydeck help settings says what each setting takes.",
     )
-
-
-def settings_file() -> Path | None:
-    """Return the settings file: KEYDECK_SETTINGS, else in the user's folder; None for a user without one."""
-    if os.environ.get(FILE_VARIABLE):
-        return Path(os.environ[FILE_VARIABLE])
-    folder = settings_folder()
-    return None if folder is None else folder / "settings.toml"
 
 
 def _from_file(path: Path) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from typing import Any
 
 from console.estates import estates_of
 from console.files.logfile import log_path
-from console.settings import FILE_VARIABLE, LoadedSettings, Settings, settings_file
+from console.own_folders import FILE_VARIABLE, settings_file
+from console.settings import LoadedSettings, Settings
 from crypto_core.database.connection.urls import left_out, masked_url, parse_database_url
 from crypto_core.diagnosis import Check, Topic
 from crypto_core.envelope import Format

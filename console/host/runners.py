@@ -20,7 +20,8 @@ from pydantic import BaseModel
 
 from console.host import worker_count
 from console.host.children import import_path
-from console.settings import FIELDS, FILE_VARIABLE, Settings
+from console.own_folders import FILE_VARIABLE
+from console.settings import FIELDS, Settings
 from crypto_core.aws.sessions import lent_roles
 
 CALLS_OF_A_PROCESS = 5_000.0

@@ -25,6 +25,7 @@ PARTS: dict[str, str] = {
 }
 """What stands in a page as `<!-- NAME -->`, by the module whose `markdown` writes it; not capabilities'."""
 
+_OWN = ("console", "crypto_core")
 _LINK = re.compile(r"\[([^\]]+)\]\(([^)\s]+)\)")
 _PART = re.compile(r"^<!-- (\w+) -->$", re.MULTILINE)
 _CHAPTERS = {entry.topic: chapter for chapter, entries in CONTENTS.items() for entry in entries}
@@ -61,7 +62,13 @@ def _led(link: re.Match[str]) -> str:
 
 def source(topic: str) -> str:
     package, _, file = (ENTRIES[topic].file or f"console/manual/pages/{topic}.md").partition("/")
-    return resources.files(package).joinpath(file).read_text(encoding="utf-8")
+    try:
+        text = resources.files(package).joinpath(file).read_text(encoding="utf-8")
+    except (ImportError, OSError, ValueError):
+        if package in _OWN:
+            raise
+        return f"# {topic}\n\nThis page of another package can't be read.\n"
+    return text if package in _OWN else "\n".join(clean(line, 2_000) for line in text.split("\n"))
 
 
 def _added_parts() -> dict[str, str]:

@@ -65,7 +65,10 @@ _OWN: dict[str, tuple[Entry, ...]] = {
         ("actions", "Every key and command of the console."),
         ("settings", "Every setting."),
         ("tables", "How tables with tokens are described."),
-        ("extensions", "Rules, providers and report sections of your own, in a package beside Keydeck."),
+        (
+            "extensions",
+            "Rules, providers, report sections, commands: a package of yours beside Keydeck.",
+        ),
         (
             "own-commands",
             "Programs of your own behind keys, and columns of your own, on the console's lists.",
@@ -89,7 +92,7 @@ def _added(chapter: str) -> Iterator[tuple[str, Entry, str]]:
     for manifest in manifests():
         for topic, page in manifest.pages.items():
             if page.chapter == chapter:
-                file = f"console/{manifest.name}/{topic}.md"
+                file = f"{manifest.home.replace('.', '/')}/{topic}.md"
                 yield topic, Entry(topic, page.summary, file), page.after
 
 

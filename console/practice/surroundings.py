@@ -14,7 +14,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from console.settings import FIELDS, FILE_VARIABLE
+from console.own_folders import FILE_VARIABLE
+from console.settings import FIELDS
 
 if TYPE_CHECKING:
     from console.sandbox.sandbox import Sandbox

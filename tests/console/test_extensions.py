@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import os
+import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -34,6 +37,30 @@ WRONG = {
     "broken": "raise RuntimeError('[/red]\\x1b[2Jbroken')\n",
     "twice": "@rule('kms-rotation-off', 'X', Severity.LOW, Facts.KEYS)\ndef x(estate):\n    yield from ()\n",
 }
+COMMANDS = "commands={%r: AddedCommand('X')}, package='acme_extra'"
+WRONG_MANIFESTS = {
+    "taking": (
+        "Manifest('taking', " + COMMANDS % "status" + ")",
+        "status in its commands does not begin with",
+    ),
+    "other": ("Manifest('acme', package='acme_extra')", "it is no Manifest with the name other"),
+    "evidence": ("Manifest('evidence', package='acme_extra')", "the name of one of Keydeck's"),
+    "homeless": ("Manifest('homeless')", "or names no package"),
+    "setting": (
+        "Manifest('setting', settings='a:B', package='acme_extra')",
+        "settings are only for Keydeck's own",
+    ),
+    "hostile": (
+        "Manifest('hostile', " + COMMANDS % "hostile-\x1b[2J" + ")",
+        "in its commands does not begin",
+    ),
+    "odd": (
+        "Manifest('odd', commands=5, package='acme_extra')",
+        "can't be used: 'int' object is not iterable",
+    ),
+    "text": ("'[/red]'", "it is no Manifest"),
+}
+"""What packages offer as manifests, and why it is refused."""
 HEAD = (
     "from crypto_core.findings.registry import Facts, rule\n"
     "from crypto_core.findings.severity import Severity\n"
@@ -50,12 +77,21 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         *("[keydeck.rules]", "acme = acme_rules", *(f"{name} = wrong_{name}" for name in WRONG)),
         *("[keydeck.providers]", "acme = acme_provider:PROVIDER", "no-provider = acme_provider:BASE"),
         *("taken = wrong_taken:PROVIDER", "[keydeck.report_sections]", "acme = acme_report:section"),
-        "no-function = acme_provider:BASE",
+        *(
+            "no-function = acme_provider:BASE",
+            "[keydeck.capabilities]",
+            "acme = acme_extra.manifest:MANIFEST",
+        ),
+        *(f"{name} = wrong_manifest:{name.upper()}" for name in WRONG_MANIFESTS),
     ]
     (found / "entry_points.txt").write_text("\n".join(lines))
     (tmp_path / "wrong_taken.py").write_text(
         "from dataclasses import replace\nfrom acme_provider import PROVIDER\n"
         "PROVIDER = replace(PROVIDER, other_names=('jira',))\n"
+    )
+    made = "\n".join(f"{name.upper()} = {made}" for name, (made, _) in WRONG_MANIFESTS.items())
+    (tmp_path / "wrong_manifest.py").write_text(
+        f"from console.capabilities import AddedCommand, Manifest\n{made}\n"
     )
     for name, text in WRONG.items():
         (tmp_path / f"wrong_{name}.py").write_text(HEAD + text)
@@ -158,3 +194,49 @@ def test_a_section_of_a_package_is_in_every_form_masked_and_one_that_fails_says_
         assert CANARY not in html
         assert "<script>" not in html
     assert module.section(made.view).title == "Acme's form"
+
+
+def console(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command where the packages are installed: its manifests are read once, as it starts."""
+    of_user = {name: str(folder) for name in ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")}
+    paths = {"PYTHONPATH": f"{EXAMPLE}:{folder}:{Path(__file__).parents[2]}", "PATH": os.environ["PATH"]}
+    command = [sys.executable, "-m", "console", *arguments]
+    return subprocess.run(
+        command, env=of_user | paths | environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_a_capability_of_a_package_is_there_where_settings_name_it_and_only_there(packages: Path) -> None:
+    file = packages / "named.toml"
+    file.write_text('extensions = ["acme"]\n')
+    listed = console(packages, "--help", KEYDECK_EXTENSIONS="acme").stdout
+    assert re.search("^  doctor .*\n  acme-on-call +Say who is on call.$", listed, re.MULTILINE)
+    assert console(packages, "--help", KEYDECK_SETTINGS=str(file)).stdout == listed
+    assert console(packages, "acme-on-call", KEYDECK_SETTINGS=str(file)).stdout == "ana\n"
+    page = console(packages, "help", "acme-on-call", KEYDECK_EXTENSIONS="other, acme")
+    assert "Ana is on call." in page.stdout
+    assert "acme-on-call" not in console(packages, "--help").stdout
+    refused = console(packages, "acme-on-call", KEYDECK_SETTINGS=str(file), KEYDECK_EXTENSIONS="no-provider")
+    assert (refused.returncode, "No such command 'acme-on-call'" in refused.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("name", WRONG_MANIFESTS)
+def test_a_wrong_manifest_adds_nothing_and_is_refused_by_name(packages: Path, name: str) -> None:
+    listed = console(packages, "--help", KEYDECK_EXTENSIONS=name)
+    assert (listed.returncode, listed.stdout) == (0, console(packages, "--help").stdout)
+    refused = console(packages, "settings", KEYDECK_EXTENSIONS=name)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert f"what {name} offers as keydeck.capabilities can't be used: " in refused.stderr
+    assert WRONG_MANIFESTS[name][1] in refused.stderr
+    assert "\x1b" not in refused.stderr
+    assert "Mend the package, or take it out of extensions." in refused.stderr
+
+
+def test_no_manifest_is_imported_that_settings_do_not_name(packages: Path) -> None:
+    (packages / "wrong_manifest.py").write_text("raise SystemExit(9)\n")
+    assert console(packages, "settings").returncode == 0
+    assert console(packages, "settings", KEYDECK_EXTENSIONS="acme").returncode == 0
+    (packages / "wrong_manifest.py").write_text("raise RuntimeError('\x1b[2Jbroken')\n")
+    refused = console(packages, "settings", KEYDECK_EXTENSIONS="text")
+    assert (refused.returncode, "\x1b" in refused.stderr) == (2, False)
+    assert "The keydeck.capabilities of text can't be loaded: RuntimeError: " in refused.stderr

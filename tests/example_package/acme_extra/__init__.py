@@ -1,0 +1,1 @@
+"""An example of a capability: a command and a page."""
