@@ -14,7 +14,7 @@ from crypto_core.database.state.anchors.checkpoint_anchors import Anchoring, Anc
 from crypto_core.database.state.anchors.time_stamps import TimeStampAuthority, read_roots
 from crypto_core.errors import AnchorError
 from crypto_core.text.clean_text import clean
-from crypto_core.text.file_paths import expanded
+from crypto_core.text.typed_names import expanded
 
 
 def anchoring_of(settings: Settings, kms: KmsApi) -> Anchoring:

@@ -47,8 +47,8 @@ from crypto_core.proof.forms import LEAST_DAYS
 from crypto_core.providers.endpoints import GITHUB, SLACK, Endpoints, base_url
 from crypto_core.receipts.destination import require_destination
 from crypto_core.text.clean_text import clean
-from crypto_core.text.likeness import meant
-from crypto_core.text.toml_reader import SIZE_LIMIT, read_toml
+from crypto_core.text.typed_names import meant
+from crypto_core.toml_fields import SIZE_LIMIT, read_toml
 
 T = TypeVar("T")
 FILE_VARIABLE = "KEYDECK_SETTINGS"

@@ -29,7 +29,7 @@ from crypto_core.database.state.journal_export import export_journal, exported_j
 from crypto_core.database.state.journal_verification import JournalCheck
 from crypto_core.database.state.journal_verification import check as checked
 from crypto_core.errors import RefusedError
-from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.guarded_change import Outcome
 from crypto_core.proof.forms import Anchor, Checkpoint
 from crypto_core.proof.journal import RESTS_ON_NOTHING, JournalVerification
 from crypto_core.text.counts import counted

@@ -30,10 +30,9 @@ from crypto_core.database.state.notices import (
     note_sent,
 )
 from crypto_core.errors import ReadOnlyError
-from crypto_core.findings.finding import Finding
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Finding, Severity
 from crypto_core.guard.guard import READ_ONLY
-from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.guarded_change import Outcome
 from crypto_core.incidents.model import IncidentView
 from crypto_core.incidents.times import times_of
 from crypto_core.notices.notice import Notice, NoticeKind, NoticeSettings, Receiver, notice_id, rows_for

@@ -36,7 +36,7 @@ WRONG = {
 }
 HEAD = (
     "from crypto_core.findings.registry import Facts, rule\n"
-    "from crypto_core.findings.severity import Severity\n"
+    "from crypto_core.findings.finding import Severity\n"
 )
 
 

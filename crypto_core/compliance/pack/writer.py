@@ -25,9 +25,9 @@ from crypto_core.compliance.records.record import EvidenceRecord
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
 from crypto_core.database.state.journal_export import journal_lines
 from crypto_core.errors import DatabaseError, KeydeckError
-from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.guarded_change import Outcome
 from crypto_core.guard.signature import Signature, Signer
-from crypto_core.lists.new_folder import NewFolder, new_folder
+from crypto_core.lists.new_files import NewFolder, new_folder
 from crypto_core.proof import pack
 from crypto_core.proof.journal import NOT_ANCHORED
 from crypto_core.proof.records import record_line

@@ -20,7 +20,7 @@ from crypto_core.database.state.journal import Journal
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
 from crypto_core.errors import KeydeckError, KmsError, SettingsError
 from crypto_core.guard.guard import Guard
-from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.guarded_change import Outcome
 from crypto_core.guard.signature import Signature, Signer
 from crypto_core.proof.forms import FIRST, RECORD, Checkpoint, canonical
 from crypto_core.proof.records import FORM

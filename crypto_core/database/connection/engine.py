@@ -32,7 +32,7 @@ from crypto_core.database.connection.urls import parse_database_url
 from crypto_core.database.connection.watchdog import LIMIT_SECONDS
 from crypto_core.database.qualified_sql import qualify, text
 from crypto_core.database.schema import SCHEMA, journal, journal_end, metadata
-from crypto_core.log.level_caps import cap
+from crypto_core.log.redaction import cap
 from crypto_core.text.clean_text import clean
 
 CONNECT_TIMEOUT_SECONDS = 5

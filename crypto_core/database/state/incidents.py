@@ -25,8 +25,8 @@ from crypto_core.database.state.journal import Journal
 from crypto_core.database.state.journal_entry import told_in, witnessed
 from crypto_core.database.state.step_lease import StepLease
 from crypto_core.errors import EvidenceError
+from crypto_core.guard.guarded_change import Outcome
 from crypto_core.guard.held_step import held_step
-from crypto_core.guard.outcome import Outcome
 from crypto_core.incident_records import EvidencePiece, Present
 from crypto_core.text.clean_text import clean
 

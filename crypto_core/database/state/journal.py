@@ -26,8 +26,7 @@ from crypto_core.database.schema import journal as table
 from crypto_core.database.schema import journal_end as end
 from crypto_core.database.state.journal_entry import entry_of, selecting, told_in
 from crypto_core.errors import DatabaseError, DatabaseTimeoutError
-from crypto_core.guard.guarded_change import TEXT
-from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.guarded_change import TEXT, Outcome
 from crypto_core.guard.signature import SigningTime
 from crypto_core.proof.forms import FIRST, JournalEntry, WrittenLast
 from crypto_core.proof.journal import Chain

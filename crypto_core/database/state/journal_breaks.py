@@ -21,9 +21,8 @@ from crypto_core.errors import RefusedError
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent, Danger, document_digest
 from crypto_core.guard.guard import Guard
-from crypto_core.guard.guarded_change import Ended, GuardedChange, Run
+from crypto_core.guard.guarded_change import Ended, GuardedChange, Outcome, Run
 from crypto_core.guard.operations import BY_NAME
-from crypto_core.guard.outcome import Outcome
 from crypto_core.proof.forms import Checkpoint, JournalBreak, JournalEntry, SignedEntry
 from crypto_core.proof.journal import JournalContents
 from crypto_core.text.clean_text import CleanText, clean, cleans

@@ -22,7 +22,7 @@ from crypto_core.errors import InvalidReferenceError
 from crypto_core.references import RowRef, TokenRef, composite_id
 from crypto_core.text.clean_text import CleanText, clean
 from crypto_core.text.counts import listed
-from crypto_core.text.likeness import meant
+from crypto_core.text.typed_names import meant
 
 
 @dataclass(frozen=True, slots=True)

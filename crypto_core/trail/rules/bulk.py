@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterator, Set
 from datetime import timedelta
 from functools import partial
 
-from crypto_core.findings.finding import Finding
+from crypto_core.findings.finding import Finding, Severity
 from crypto_core.findings.registry import Correlation, Facts, NoSigma, Said, Sigma, rule
-from crypto_core.findings.severity import Severity
-from crypto_core.findings.techniques import CLOUD_ACCOUNTS, DATABASES, DISCOVERY, STEAL_TOKEN
+from crypto_core.findings.standards import CLOUD_ACCOUNTS, DATABASES, DISCOVERY, STEAL_TOKEN
 from crypto_core.lists.filter_language import Term
 from crypto_core.trail.event import DENIED, KMS
 from crypto_core.trail.rules.rule_context import (

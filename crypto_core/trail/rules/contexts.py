@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from crypto_core.findings.finding import Severity
 from crypto_core.findings.registry import Facts, NoSigma, Said, Sigma, rule
-from crypto_core.findings.severity import Severity
-from crypto_core.findings.techniques import CLOUD_SECRETS, STEAL_TOKEN
+from crypto_core.findings.standards import CLOUD_SECRETS, STEAL_TOKEN
 from crypto_core.lists.filter_language import Alternative, Term
 from crypto_core.trail.event import KMS
 from crypto_core.trail.own_calls import OWN

@@ -9,9 +9,8 @@ from threading import Event
 
 from crypto_core.cancellation import stop_if
 from crypto_core.errors import RefusedError
-from crypto_core.findings.finding import Finding, Gap, coverage_of, once_each
+from crypto_core.findings.finding import Finding, Gap, Severity, coverage_of, once_each
 from crypto_core.findings.registry import Facts, rules_about
-from crypto_core.findings.severity import Severity
 from crypto_core.lists.coverage import Coverage
 from crypto_core.text.counts import counted
 from crypto_core.trail.columns import moment, seconds

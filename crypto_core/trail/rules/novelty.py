@@ -10,9 +10,9 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterator
 
+from crypto_core.findings.finding import Severity
 from crypto_core.findings.registry import Facts, NoSigma, Said, Sigma, SigmaKeys, rule
-from crypto_core.findings.severity import Severity
-from crypto_core.findings.techniques import CLOUD_ACCOUNTS, CLOUD_SECRETS, STEAL_TOKEN
+from crypto_core.findings.standards import CLOUD_ACCOUNTS, CLOUD_SECRETS, STEAL_TOKEN
 from crypto_core.trail.event import KMS, PEOPLE
 from crypto_core.trail.rules.rule_context import (
     RuleContext,

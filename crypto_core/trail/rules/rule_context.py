@@ -9,8 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from crypto_core.database.tokens.decoys import NO_DECOYS, Decoys
-from crypto_core.findings.finding import Finding, Gap
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Finding, Gap, Severity
 from crypto_core.key_uses import READS
 from crypto_core.lists.filter_language import Alternative, Term
 from crypto_core.text import counts

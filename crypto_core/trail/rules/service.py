@@ -9,12 +9,11 @@ from threading import Event
 
 from crypto_core.database.tokens.decoys import ReadDecoys, no_decoys
 from crypto_core.errors import ReadOnlyError, RefusedError
-from crypto_core.findings.finding import Finding, Gap, once_each
+from crypto_core.findings.finding import Finding, Gap, Severity, once_each
 from crypto_core.findings.registry import rule_by_id
-from crypto_core.findings.severity import Severity
 from crypto_core.guard.guard import Guard
+from crypto_core.guard.guarded_change import Outcome
 from crypto_core.guard.operations import BY_NAME
-from crypto_core.guard.outcome import Outcome
 from crypto_core.text.counts import counted
 from crypto_core.trail.query import Aliases
 from crypto_core.trail.rules.examination import WINDOW, Examined, examine, window

@@ -6,10 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings.finding import Finding, Gap, Severity
 from crypto_core.findings.registry import Facts, NoSigma, Said, rule
-from crypto_core.findings.severity import Severity
-from crypto_core.findings.techniques import CLOUD_ACCOUNTS, STEAL_TOKEN
+from crypto_core.findings.standards import CLOUD_ACCOUNTS, STEAL_TOKEN
 from crypto_core.text.counts import counted
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.rules.rule_context import RuleContext, calls, found, listed, name_of, short, where_from

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from crypto_core.findings.finding import Severity
 from crypto_core.findings.registry import Facts, NoSigma, Said, Sigma, SigmaKeys, rule
-from crypto_core.findings.severity import Severity
-from crypto_core.findings.techniques import CLOUD_ACCOUNTS, CLOUD_SECRETS, ENCRYPTED, STEAL_TOKEN
+from crypto_core.findings.standards import CLOUD_ACCOUNTS, CLOUD_SECRETS, ENCRYPTED, STEAL_TOKEN
 from crypto_core.key_names import account_of
 from crypto_core.key_uses import MAKES, USES
 from crypto_core.trail.event import KMS

@@ -8,8 +8,8 @@ from threading import Event
 
 from crypto_core.errors import KeyNotFoundError
 from crypto_core.key_names import is_key_arn, is_multi_region, parse_key_name, same_key
+from crypto_core.keys.principals import SESSION
 from crypto_core.lists.filter_language import unquoted, written
-from crypto_core.principal_names import SESSION
 from crypto_core.trail.query import Aliases
 from crypto_core.trail.store import EventStore
 

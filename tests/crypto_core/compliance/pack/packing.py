@@ -24,7 +24,7 @@ from crypto_core.compliance.records.record import EvidenceRecord
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
-from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.guarded_change import Outcome
 from crypto_core.guard.signature import Signer
 from crypto_core.proof.pack import PackedFile, PackedFolder, PackSignature, read_manifest, signed_manifest
 from crypto_core.text.clean_text import NO_TEXT

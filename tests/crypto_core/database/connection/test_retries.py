@@ -18,7 +18,7 @@ from crypto_core.database.connection.retries import TRIES, repeated_if_cut_off, 
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.tokens.store import Replacement
 from crypto_core.errors import DatabaseError, DatabaseUnreachableError
-from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.guarded_change import Outcome
 from tests.crypto_core.statements import scalar
 
 FAILS = """

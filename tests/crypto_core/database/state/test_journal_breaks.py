@@ -21,7 +21,7 @@ from crypto_core.diagnosis import CheckOutcome
 from crypto_core.diagnosis.database import DatabasePlace, look_at_database
 from crypto_core.errors import NotConfirmedError, RefusedError, SettingsError
 from crypto_core.guard.consent import Consent
-from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.guarded_change import Outcome
 from crypto_core.incidents.report.sections.overview import VouchingSection
 from crypto_core.incidents.report.service import ReportService
 from crypto_core.proof.forms import Checkpoint, checkpoint_in

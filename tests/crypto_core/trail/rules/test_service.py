@@ -13,8 +13,7 @@ import pytest
 
 from console.sandbox.sandbox import Sandbox
 from crypto_core import errors
-from crypto_core.findings.finding import Finding
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Finding, Severity
 from crypto_core.guard.guard import Guard
 from crypto_core.trail.record_reader import load, read_record
 from crypto_core.trail.rules.service import TrailRules
