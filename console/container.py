@@ -97,7 +97,7 @@ if TYPE_CHECKING:
     from crypto_core.trail.key_watch import KeyMonitor
     from crypto_core.trail.rules.service import TrailRules
     from crypto_core.trail.sources.puller import EventPuller
-    from crypto_core.trail.sources.receipts.report import ReceiptReport
+    from crypto_core.trail.sources.report import ReceiptReport
     from crypto_core.trail.store import EventStore
     from crypto_core.trail.use.service import EventUse
     from crypto_core.trail.use.witness import StoreWitness
@@ -647,8 +647,7 @@ class Container:
 
     def _take_receipts(self, cancelled: Event | None) -> ReceiptReport:
         """Take new receipts into the store: from the table, and from the file of Keydeck's own calls."""
-        from crypto_core.trail.sources.receipts.files import take_files
-        from crypto_core.trail.sources.receipts.table import ReceiptTable
+        from crypto_core.trail.sources.receipts import ReceiptTable, take_files
 
         report = ReceiptTable(self.state_engine, self.events).take(cancelled)
         own = data_folder() / "receipts.jsonl"

@@ -18,9 +18,9 @@ from crypto_core.text.clean_text import clean, cleans
 from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.text.moments import in_utc
 from crypto_core.trail.record_compression import DictionaryPacker
-from crypto_core.trail.store.bulk_insert import insert
 from crypto_core.trail.store.database import StoreFile
 from crypto_core.trail.store.pulls import add_window
+from crypto_core.trail.store.schema import insert
 
 _COLUMNS = ("provider", "identity", "event_id", "at", *TEXTS, "token_hash", "body")
 _TOLD = tuple(event.c[name] for name in ("provider", "event_id", "at", *TEXTS, "token_hash", "body"))

@@ -17,7 +17,7 @@ from crypto_core.keys.principals import PolicyPrincipal as Named
 from crypto_core.trail.event import KMS, TrailEvent
 from crypto_core.trail.rules.change_findings import Judgement, change_rule
 from crypto_core.trail.rules.rule_context import RuleContext, listed, request, text
-from crypto_core.trail.store.event_questions import Span, has
+from crypto_core.trail.store.history import Span, has
 
 _GRAVE = (Power.OPEN, Power.DELEGATE, Power.DESTROY)
 

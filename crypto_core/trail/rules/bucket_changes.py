@@ -23,7 +23,7 @@ from crypto_core.trail import bucket_calls as s3
 from crypto_core.trail.event import CLOUDTRAIL, S3, TrailEvent
 from crypto_core.trail.rules.change_findings import Judgement, change_rule
 from crypto_core.trail.rules.rule_context import RuleContext, listed, request, text
-from crypto_core.trail.store.event_questions import has
+from crypto_core.trail.store.history import has
 
 SHORT_DAYS = 90
 """So long CloudTrail's own event history has what is gone from the bucket."""

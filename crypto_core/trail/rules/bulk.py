@@ -22,8 +22,7 @@ from crypto_core.trail.rules.rule_context import (
     name_of,
     where_from,
 )
-from crypto_core.trail.store.event_questions import Span, has
-from crypto_core.trail.store.history import Burst
+from crypto_core.trail.store.history import Burst, Span, has
 
 MINUTES = 10
 TOKENS = 50

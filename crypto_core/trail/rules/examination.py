@@ -18,7 +18,7 @@ from crypto_core.trail.coverage_record import FRESH
 from crypto_core.trail.event import MOST_SKEW
 from crypto_core.trail.rules.rule_context import BASELINE_DAYS, MOST_FINDINGS, RuleContext
 from crypto_core.trail.sources.pull_query import LATE
-from crypto_core.trail.store.event_questions import Span
+from crypto_core.trail.store.history import Span
 from crypto_core.trail.store.pulls import lacking
 from crypto_core.trail.store.suppressions import Suppressed, Suppression
 

@@ -17,7 +17,7 @@ from crypto_core.trail.rules.rule_context import (
     name_of,
     where_from,
 )
-from crypto_core.trail.store.event_questions import flag, has
+from crypto_core.trail.store.history import flag, has
 
 
 @rule(

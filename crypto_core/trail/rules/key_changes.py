@@ -24,7 +24,7 @@ from crypto_core.trail.rules.rule_context import (
     where_from,
     who,
 )
-from crypto_core.trail.store.event_questions import Span, has
+from crypto_core.trail.store.history import Span, has
 
 SHORT_DAYS = 14
 """Fewer days than these before a key is deleted leave little time to notice."""

@@ -24,8 +24,7 @@ from crypto_core.trail.rules.rule_context import (
     times,
     where_from,
 )
-from crypto_core.trail.store.event_questions import flag, has, like
-from crypto_core.trail.store.history import Group
+from crypto_core.trail.store.history import Group, flag, has, like
 
 _PRIVATE = tuple(
     ipaddress.ip_network(own)

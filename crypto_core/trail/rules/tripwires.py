@@ -19,7 +19,7 @@ from crypto_core.trail.rules.rule_context import (
     where_from,
 )
 from crypto_core.trail.rules.watched_keys import one_of
-from crypto_core.trail.store.event_questions import has
+from crypto_core.trail.store.history import has
 
 _OPENS = ("Decrypt", "ReEncrypt")
 

@@ -20,7 +20,7 @@ from crypto_core.trail.rules.rule_context import (
     where_from,
 )
 from crypto_core.trail.rules.watched_keys import one_of, patterns
-from crypto_core.trail.store.event_questions import Span, has, like
+from crypto_core.trail.store.history import Span, has, like
 
 
 @rule(

@@ -12,8 +12,7 @@ from crypto_core.errors import EventStoreError
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.record_compression import Block, unpack, without
 from crypto_core.trail.record_reader import load, read_record
-from crypto_core.trail.store.bulk_insert import chunks, insert
-from crypto_core.trail.store.schema import event, note, raw
+from crypto_core.trail.store.schema import chunks, event, insert, note, raw
 
 _BLOCK = raw.alias("block")
 _LARGEST = 2**63 - 1

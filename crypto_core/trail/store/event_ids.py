@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, select
 
 from crypto_core.trail.columns import DAY
-from crypto_core.trail.store.bulk_insert import chunks, insert
-from crypto_core.trail.store.schema import event, identity
+from crypto_core.trail.store.schema import chunks, event, identity, insert
 
 _DAYS = """
 WITH RECURSIVE days(day) AS (

@@ -28,13 +28,11 @@ from crypto_core.trail.query import Aliases, parse
 from crypto_core.trail.seen_file import FileName, SeenFile
 from crypto_core.trail.store import counts, new_since, receipt_questions, statistics
 from crypto_core.trail.store.blocks import Row, blocks_of, event_of, forget_records, with_records
-from crypto_core.trail.store.bulk_insert import chunks
-from crypto_core.trail.store.bulk_insert import insert as insert_many
 from crypto_core.trail.store.conditions import Conditions, resolve
 from crypto_core.trail.store.counts import Histogram, Pivot
 from crypto_core.trail.store.database import StoreFile
 from crypto_core.trail.store.event_ids import numbers_of
-from crypto_core.trail.store.event_writer import Added, EventWriter
+from crypto_core.trail.store.event_writer import Added, EventWriter, forget_twins
 from crypto_core.trail.store.hourly_counts import count_all
 from crypto_core.trail.store.new_since import BEGINNING, ArrivalMark
 from crypto_core.trail.store.pages import read_page
@@ -45,6 +43,7 @@ from crypto_core.trail.store.receipt_writer import AddedReceipts, forget_receipt
 from crypto_core.trail.store.request_id_proof import confirmed
 from crypto_core.trail.store.schema import (
     COLUMNS,
+    chunks,
     daily,
     event,
     identity,
@@ -56,9 +55,9 @@ from crypto_core.trail.store.schema import (
     rollup,
     term,
 )
+from crypto_core.trail.store.schema import insert as insert_many
 from crypto_core.trail.store.statistics import GroupsQuestion
 from crypto_core.trail.store.tallies import Day, Tallies, days_of
-from crypto_core.trail.store.twins import forget_twins
 from crypto_core.trail.store.vocabulary import changed
 
 _COLUMNS = tuple(field.name for field in fields(SeenFile))

@@ -52,12 +52,11 @@ from crypto_core.reencryption.jobs.service import job_view
 from crypto_core.references import TokenRef
 from crypto_core.text.clean_text import clean
 from crypto_core.trail.record_reader import read_record
-from crypto_core.trail.sources.files.intake import Intake
+from crypto_core.trail.sources.files.event_files import Intake
 from crypto_core.trail.store import EventStore, receipt_questions
 from crypto_core.trail.store.database import StoreFile
-from crypto_core.trail.store.event_questions import Span
-from crypto_core.trail.store.history import History
-from crypto_core.trail.store.receipt_history import ReceiptHistory
+from crypto_core.trail.store.history import History, Span
+from crypto_core.trail.store.receipt_questions import ReceiptHistory
 from crypto_core.trail.store.suppressions import Suppressions
 from crypto_core.trail.term_sql import Bounds
 from crypto_core.trail.use.receipt_coverage import covers_of

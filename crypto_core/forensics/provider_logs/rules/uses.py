@@ -20,7 +20,7 @@ from crypto_core.forensics.provider_logs.token_hashes import KnownHash, TokenHas
 from crypto_core.text.counts import counted
 from crypto_core.text.moments import in_utc
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.store.bulk_insert import chunks
+from crypto_core.trail.store.schema import chunks
 
 MOST_EVENTS = 20
 """So many events are named as a finding's evidence; its text says how many there are."""
