@@ -76,7 +76,7 @@ if TYPE_CHECKING:
     from crypto_core.keys.inventory import KeyInventory
     from crypto_core.keys.policy.policy_reader import KeyPolicies
     from crypto_core.keys.posture.examination import PostureService
-    from crypto_core.keys.replacement.access import AccessComparison
+    from crypto_core.keys.replacement import AccessComparison
     from crypto_core.keys.service import StatusService
     from crypto_core.providers.revocation_order import RevocationOrdering
     from crypto_core.providers.service import ProviderService
@@ -455,7 +455,7 @@ class Container:
 
     @cached_property
     def _access(self) -> AccessComparison:
-        from crypto_core.keys.replacement.access import AccessComparison
+        from crypto_core.keys.replacement import AccessComparison
 
         return AccessComparison(self.keys, self.policies, self._witness(), identity=self._identity)
 

@@ -16,9 +16,9 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 
 from crypto_core.cancellation import stop_if
-from crypto_core.database.state.duties import DutyHolder, DutyLease, on_duty
 from crypto_core.database.state.journal import Journal, chained, written_last
 from crypto_core.database.state.journal_entry import told_in
+from crypto_core.database.state.leases import DutyHolder, DutyLease, on_duty
 from crypto_core.database.state.notices import (
     NoticeRow,
     add_notices,

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from crypto_core.database.connection.transaction_start import LOCK_TIMEOUT_SECONDS
+from crypto_core.database.connection.transactions import LOCK_TIMEOUT_SECONDS
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.tokens.attribution import Attributor, answer_about
 from crypto_core.database.tokens.attribution_cache import AttributionCache

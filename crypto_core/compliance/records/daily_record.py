@@ -13,7 +13,7 @@ from crypto_core.compliance.library import ControlLibrary
 from crypto_core.compliance.records.record import EvidenceRecord, read_record
 from crypto_core.compliance.snapshot import Lack, MissingPart, Snapshot, SnapshotPart, snapshot_json
 from crypto_core.compliance.snapshot_reader import SnapshotReader
-from crypto_core.database.connection.retries import repeated_if_rolled_back
+from crypto_core.database.connection.transactions import repeated_if_rolled_back
 from crypto_core.database.state.evidence_records import EvidenceRecordTable, RecordChainEnd
 from crypto_core.database.state.installation import require_schemas
 from crypto_core.database.state.journal import Journal

@@ -21,7 +21,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection, Engine, cast, literal, literal_column, select
 
 from crypto_core.database.connection.engine import connected
-from crypto_core.database.connection.retries import repeated_if_rolled_back
+from crypto_core.database.connection.transactions import repeated_if_rolled_back
 from crypto_core.database.dialect import JSONB, clock_now, database_identity
 from crypto_core.database.schema import approval as table
 from crypto_core.database.state.installation import require_schema

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Engine, Select, and_, func, not_, select
 
 from crypto_core.database.connection.engine import connected, note_entry, told_apart
 from crypto_core.database.connection.lock_holders import LOCK_NOT_AVAILABLE, holding, lock_holders
-from crypto_core.database.connection.retries import repeated_if_rolled_back
+from crypto_core.database.connection.transactions import repeated_if_rolled_back
 from crypto_core.database.schema import SCHEMA
 from crypto_core.database.schema import journal as table
 from crypto_core.database.schema import journal_end as end

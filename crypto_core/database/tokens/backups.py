@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy import ColumnElement, Engine, Select, func, select
 
 from crypto_core.database.connection.engine import connected
-from crypto_core.database.connection.retries import repeated_if_rolled_back
+from crypto_core.database.connection.transactions import repeated_if_rolled_back
 from crypto_core.database.schema import envelope_backup, journal
 from crypto_core.database.tokens.catalogue import Catalogue
 from crypto_core.database.tokens.expressions import digest_of, format_of, has_token_bytes, is_among

@@ -24,8 +24,12 @@ from sqlalchemy.sql.expression import TableClause
 from crypto_core import errors
 from crypto_core.database.connection.engine import connected, finish_with_next, own_entries
 from crypto_core.database.connection.lock_holders import LOCK_NOT_AVAILABLE
-from crypto_core.database.connection.retries import repeated_if_cut_off, repeated_if_rolled_back
-from crypto_core.database.connection.transaction_start import LOCK_TIMEOUT_SECONDS, ON_OWN_PATH
+from crypto_core.database.connection.transactions import (
+    LOCK_TIMEOUT_SECONDS,
+    ON_OWN_PATH,
+    repeated_if_cut_off,
+    repeated_if_rolled_back,
+)
 from crypto_core.database.dialect import place_oid
 from crypto_core.database.qualified_sql import text
 from crypto_core.database.schema import envelope_backup

@@ -17,8 +17,7 @@ from crypto_core.database.state.journal import Journal
 from crypto_core.envelope import ENVELOPE_FORMATS, Format
 from crypto_core.errors import DatabaseError, RefusedError
 from crypto_core.forensics.copies.attribution import CopyAttribution, Known
-from crypto_core.forensics.copies.report import ENABLED, CopyReport
-from crypto_core.forensics.copies.scan_reader import read_copy
+from crypto_core.forensics.copies.report import ENABLED, CopyReport, read_copy
 from crypto_core.guard.guard import Guard
 from crypto_core.guard.guarded_change import Outcome
 from crypto_core.guard.operations import BY_NAME

@@ -25,7 +25,7 @@ from crypto_core.keys.policy.block_statement import BlockStatement, stands
 from crypto_core.keys.policy.least_privilege import Role, is_principal
 from crypto_core.keys.policy.policy_reader import KeyPolicy
 from crypto_core.keys.principals import is_service_linked
-from crypto_core.keys.replacement.access import USES
+from crypto_core.keys.replacement import USES
 from crypto_core.keys.state import KeyState
 from crypto_core.text.clean_text import clean
 from crypto_core.text.counts import listed

@@ -12,10 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 
-from crypto_core.database.state.checkpoint import told_break
 from crypto_core.database.state.journal import Journal, JournalEntry
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
-from crypto_core.database.state.journal_verification import JournalCheck
+from crypto_core.database.state.journal_verification import JournalCheck, told_break
 from crypto_core.errors import DatabaseError, MissingSchemaError, RefusedError
 from crypto_core.guard.guarded_change import Outcome
 from crypto_core.guard.signature import Signer, SigningTime

@@ -26,9 +26,8 @@ from crypto_core.trail.rules.rule_context import (
 )
 from crypto_core.trail.rules.watched_keys import Configured, Keys, resolve
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.store.examination import ExaminedArrivals
+from crypto_core.trail.store.arrivals import BEGINNING, ArrivalMark, ExaminedArrivals
 from crypto_core.trail.store.history import History, Span
-from crypto_core.trail.store.new_since import BEGINNING, ArrivalMark
 from crypto_core.trail.store.pulls import PullBook
 from crypto_core.trail.store.receipt_questions import ReceiptHistory
 from crypto_core.trail.store.suppressions import Suppressed, Suppression, Suppressions, sift

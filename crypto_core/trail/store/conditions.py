@@ -36,7 +36,7 @@ from crypto_core.trail.columns import FLAGS, HELD, HOUR, EventProperty, stored_i
 from crypto_core.trail.event_fields import DETAILS, EVENT_FIELDS, FREE, ROLLED
 from crypto_core.trail.own_calls import OWN, with_callers
 from crypto_core.trail.query import Aliases, is_of_record
-from crypto_core.trail.store.event_ids import numbers_of
+from crypto_core.trail.store.event_places import numbers_of
 from crypto_core.trail.store.own_callers import own_callers
 from crypto_core.trail.store.receipt_tables import explained_by
 from crypto_core.trail.store.record_conditions import in_record

@@ -17,8 +17,7 @@ from crypto_core.receipts.receipt import LostReceipts, Receipt
 from crypto_core.trail.columns import HELD, HOUR, EventProperty
 from crypto_core.trail.event_columns import Prepared, Texts
 from crypto_core.trail.event_fields import DETAILS, ROLLED
-from crypto_core.trail.store.blocks import write_blocks
-from crypto_core.trail.store.event_ids import stored, write_ids
+from crypto_core.trail.store.event_places import stored, write_blocks, write_ids
 from crypto_core.trail.store.hourly_counts import count_new
 from crypto_core.trail.store.receipt_writer import (
     AddedReceipts,

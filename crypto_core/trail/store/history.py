@@ -21,10 +21,10 @@ from crypto_core.trail.columns import HOUR, EventProperty, moment, seconds
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.event_fields import ROLLED
 from crypto_core.trail.query import Aliases
-from crypto_core.trail.store.blocks import event_of
 from crypto_core.trail.store.conditions import Conditions, resolve
 from crypto_core.trail.store.counts import texts_of
 from crypto_core.trail.store.database import StoreFile
+from crypto_core.trail.store.event_places import event_of
 from crypto_core.trail.store.pages import read_page
 from crypto_core.trail.store.parts import by_way, parts, way
 from crypto_core.trail.store.schema import COLUMNS, event, rollup

@@ -22,10 +22,10 @@ from crypto_core.trail.columns import DAY, moment
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.query import Aliases
 from crypto_core.trail.receipt_match import APART, OPERATIONS, VALUE, is_token, subject_text
-from crypto_core.trail.store.blocks import event_of, with_records
 from crypto_core.trail.store.conditions import Conditions, resolve
 from crypto_core.trail.store.counts import texts_of
 from crypto_core.trail.store.database import StoreFile
+from crypto_core.trail.store.event_places import event_of, with_records
 from crypto_core.trail.store.history import Span
 from crypto_core.trail.store.parts import parts
 from crypto_core.trail.store.receipt_tables import (

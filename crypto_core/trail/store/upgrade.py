@@ -26,7 +26,7 @@ from crypto_core.trail.receipt_match import request_of
 from crypto_core.trail.record_compression import unpack
 from crypto_core.trail.record_reader import load, read_record
 from crypto_core.trail.store import schema
-from crypto_core.trail.store.blocks import blocks_of
+from crypto_core.trail.store.event_places import blocks_of
 from crypto_core.trail.store.event_writer import APART, TWIN, twin
 from crypto_core.trail.store.hourly_counts import count_all
 from crypto_core.trail.store.receipt_tables import call

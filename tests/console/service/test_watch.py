@@ -38,7 +38,7 @@ from console.service.watch_metrics import WatchMetrics
 from console.service.watcher import LEAD, Watcher, chosen_duties, waiting_seconds
 from crypto_core.cancellation import Cancellation
 from crypto_core.database.connection.engine import open_engine
-from crypto_core.database.state.duties import on_duty
+from crypto_core.database.state.leases import on_duty
 from crypto_core.errors import KmsUnreachableError
 from crypto_core.guard.guarded_change import Outcome
 from crypto_core.guard.operations import KeydeckRole

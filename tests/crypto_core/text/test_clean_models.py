@@ -20,9 +20,8 @@ import pytest
 import crypto_core
 from console.files.logfile import FileLogBook
 from crypto_core.aws.kms import KmsApi
-from crypto_core.database.state.anchors.anchor import anchor_of
 from crypto_core.database.state.anchors.bucket import AnchorBucket
-from crypto_core.database.state.anchors.checkpoint_anchors import Anchoring
+from crypto_core.database.state.anchors.checkpoint_anchors import Anchoring, anchor_of
 from crypto_core.database.state.approval_book import _approval
 from crypto_core.database.state.incident_changes import IncidentRow, StepRow
 from crypto_core.database.state.incidents import EntryRow, IncidentWhole

@@ -26,8 +26,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from crypto_core.aws.public_keys import PublicKeys, public_key
-from crypto_core.database.state.checkpoint import ACTION
 from crypto_core.database.state.journal_export import export_journal
+from crypto_core.database.state.journal_verification import ACTION
 from crypto_core.guard.signature import Signature, digest_of
 from crypto_core.proof.assembly import MODULES, verifier_source
 from crypto_core.proof.forms import Anchor, Checkpoint, JournalBreak, SignedEntry, StoredCheckpoint, canonical
