@@ -74,7 +74,7 @@ __all__ = [
 
 _NAMES = {
     "cipher": ("OpenedToken", "SealedToken", "TokenCipher"),
-    "keyring.cache": ("CacheLimits", "DataKeyCache"),
+    "keyring.data_keys": ("CacheLimits", "DataKeyCache"),
     "encrypted_token": ("EncryptedToken", "StoredEnvelope"),
     "envelope": ("Envelope", "Format", "classify", "parse"),
     "errors": (

@@ -52,7 +52,7 @@ identity = Table(
     *numbers("event"),
     sqlite_with_rowid=False,
 )
-"""The ids of events, with the number of each; see event_ids.py. `day` is in days since 1970, rounded down."""
+"""The ids of events, with the number of each; see event_places.py. `day` is in days since 1970, rounded down."""
 
 profile = Table("profile", metadata, Column("id", Integer, primary_key=True), *numbers(*ROLLED, "marks"))
 """What events have in common, each combination once; `marks` are the properties."""

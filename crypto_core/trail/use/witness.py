@@ -1,4 +1,4 @@
-"""The store as a witness of a key's use, for those who stand below it: see keys/replacement/witness.py."""
+"""The store as a witness of a key's use, for those who stand below it: see keys/replacement.py."""
 
 from __future__ import annotations
 
