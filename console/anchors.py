@@ -7,14 +7,13 @@ from typing import Any
 
 from console.settings import Settings
 from crypto_core.aws.kms import KmsApi
-from crypto_core.database.state.anchors.anchor import AnchorStore
 from crypto_core.database.state.anchors.append_file import AnchorFile
 from crypto_core.database.state.anchors.bucket import AnchorBucket
-from crypto_core.database.state.anchors.checkpoint_anchors import Anchoring, AnchorOutcome
+from crypto_core.database.state.anchors.checkpoint_anchors import Anchoring, AnchorOutcome, AnchorStore
 from crypto_core.database.state.anchors.time_stamps import TimeStampAuthority, read_roots
 from crypto_core.errors import AnchorError
 from crypto_core.text.clean_text import clean
-from crypto_core.text.file_paths import expanded
+from crypto_core.text.typed_names import expanded
 
 
 def anchoring_of(settings: Settings, kms: KmsApi) -> Anchoring:

@@ -13,7 +13,7 @@ from console.container import Container
 from console.settings import Settings
 from crypto_core.cancellation import stop_if
 from crypto_core.errors import InterruptedRunError, KeydeckError, MissingSchemaError, SettingsError
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Severity
 from crypto_core.key_names import is_multi_region
 from crypto_core.text.clean_text import clean
 from screens.estate_status import EstateStanding, SharedKey

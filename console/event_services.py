@@ -22,8 +22,7 @@ from crypto_core.aws.kms import KmsApi
 from crypto_core.aws.mfa_codes import AskCode, nobody_to_ask
 from crypto_core.database.tokens.decoys import ReadDecoys, no_decoys
 from crypto_core.errors import KeydeckError, SettingsError
-from crypto_core.findings.finding import Finding, Gap
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Finding, Gap, Severity
 from crypto_core.key_names import homes_of, is_key_arn, region_of
 from crypto_core.keys.inventory import KeyInventory
 
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
     from crypto_core.trail.rules.watched_keys import Configured
     from crypto_core.trail.sources.files.copied_digests import PublicKeys
     from crypto_core.trail.sources.puller import EventPuller
-    from crypto_core.trail.sources.receipts.report import ReceiptReport
+    from crypto_core.trail.sources.report import ReceiptReport
     from crypto_core.trail.store import EventStore
     from crypto_core.trail.use.service import EventUse
     from crypto_core.trail.use.witness import StoreWitness
@@ -192,8 +191,7 @@ class EventServices:
 
     def _take_receipts(self, cancelled: Event | None) -> ReceiptReport:
         """Take new receipts into the store: from the table, and from the file of Keydeck's own calls."""
-        from crypto_core.trail.sources.receipts.files import take_files
-        from crypto_core.trail.sources.receipts.table import ReceiptTable
+        from crypto_core.trail.sources.receipts import ReceiptTable, take_files
 
         report = ReceiptTable(self.base.state_engine, self.events).take(cancelled)
         own = data_folder() / "receipts.jsonl"

@@ -83,7 +83,7 @@ def _named() -> tuple[str, ...]:
     path = None if given else settings_file()
     try:
         if path is not None and path.is_file():
-            from crypto_core.text.toml_reader import SIZE_LIMIT, read_toml
+            from crypto_core.toml_fields import SIZE_LIMIT, read_toml
 
             with path.open("rb") as file:
                 given = read_toml(file.read(SIZE_LIMIT + 1)).get("extensions")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from crypto_core.keys.dependent_copies import KnownCopies
     from crypto_core.keys.policy.policy_reader import KeyPolicies
     from crypto_core.keys.posture.examination import PostureService
-    from crypto_core.keys.replacement.access import AccessComparison
+    from crypto_core.keys.replacement import AccessComparison
 
 
 @dataclass
@@ -98,7 +98,7 @@ class KeyServices:
 
     @cached_property
     def access(self) -> AccessComparison:
-        from crypto_core.keys.replacement.access import AccessComparison
+        from crypto_core.keys.replacement import AccessComparison
 
         return AccessComparison(
             self.base.keys, self.policies, self.trail.witness(), identity=self.base.identity

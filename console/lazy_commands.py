@@ -11,7 +11,7 @@ import click
 from console.capabilities import not_installed
 from console.exit_codes import exit_codes_text
 from crypto_core.text.clean_text import clean
-from crypto_core.text.likeness import meant
+from crypto_core.text.typed_names import meant
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem

@@ -43,8 +43,8 @@ from crypto_core.keys.posture.limits import Limits
 from crypto_core.providers.endpoints import GITHUB, SLACK, Endpoints
 from crypto_core.receipts.destination import require_destination
 from crypto_core.text.clean_text import clean
-from crypto_core.text.likeness import meant
-from crypto_core.text.toml_reader import SIZE_LIMIT, read_toml
+from crypto_core.text.typed_names import meant
+from crypto_core.toml_fields import SIZE_LIMIT, read_toml
 
 
 def database_remedy() -> str:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         KmsError,
         SettingsError,
     )
-    from crypto_core.keyring.cache import CacheLimits, DataKeyCache
+    from crypto_core.keyring.data_keys import CacheLimits, DataKeyCache
     from crypto_core.keyring.kms_keyring import KmsKeyring
     from crypto_core.metrics import Metrics
     from crypto_core.receipts.receipt import Receipt
@@ -74,7 +74,7 @@ __all__ = [
 
 _NAMES = {
     "cipher": ("OpenedToken", "SealedToken", "TokenCipher"),
-    "keyring.cache": ("CacheLimits", "DataKeyCache"),
+    "keyring.data_keys": ("CacheLimits", "DataKeyCache"),
     "encrypted_token": ("EncryptedToken", "StoredEnvelope"),
     "envelope": ("Envelope", "Format", "classify", "parse"),
     "errors": (

@@ -1,18 +1,74 @@
-"""The fields of one TOML table, each taken once, of one type and no longer than it may be.
+"""TOML (toml.io, version 1.0.0) that somebody else may have written: bounded in size and time.
 
-What is wrong ends in the error of whose file it is, which names the place and the field.
+Each field of a table is taken once, is of one type and no longer than it may be. What is wrong ends in the
+error of whose file it is, which names the place and the field.
 """
 
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Any, ClassVar, NoReturn, Self, TypeVar
 
 from crypto_core.errors import KeydeckError
 from crypto_core.text.clean_text import NO_TEXT, CleanText, clean
-from crypto_core.text.toml_reader import read_toml
+
+SIZE_LIMIT = 256 * 1024
+"""Bytes of a TOML text."""
+_MOST_DOTS = 200
+"""Dots in one line: a key of many parts takes time by their number's square."""
+
+
+def read_toml(content: bytes) -> dict[str, Any]:
+    """Return the document that a text is. Raises ValueError, whose text says what is wrong, of "it"."""
+    if len(content) > SIZE_LIMIT:
+        raise ValueError(f"longer than {SIZE_LIMIT // 1024} KiB")
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        raise ValueError("not text in UTF-8") from None
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.count(".") > _MOST_DOTS:
+            raise ValueError(f"not TOML that can be read: line {number:,} has more than {_MOST_DOTS} dots")
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise ValueError("not TOML that can be read: nested too deeply") from None
+    except ValueError as error:
+        raise ValueError(f"not TOML: {error}") from error
+
+
+BUILT_IN = "builtin"
+
+
+def shipped_files(package: str) -> list[Traversable]:
+    """Return the TOML files that a package brings in its folder BUILT_IN, by name."""
+    folder = resources.files(package).joinpath(BUILT_IN)
+    files = [file for file in folder.iterdir() if file.name.endswith(".toml")] if folder.is_dir() else []
+    return sorted(files, key=lambda file: file.name)
+
+
+def text_of(file: Traversable | Path, named: str, error: type[KeydeckError], remedy: str = "") -> str:
+    """Return the text of a file. Raises `error`; `remedy` is for what is no file."""
+    try:
+        if not file.is_file():
+            raise error(f"{named} is not a file.", remedy=remedy)
+        with file.open("rb") as opened:
+            content = opened.read(SIZE_LIMIT + 1)
+    except OSError as failure:
+        raise error(f"{named} can't be read: {failure.strerror}.") from failure
+    if len(content) > SIZE_LIMIT:
+        raise error(f"{named} is longer than {SIZE_LIMIT // 1024} KiB.")
+    try:
+        return content.decode()
+    except UnicodeDecodeError as failure:
+        raise error(f"{named} is not text in UTF-8.") from failure
+
 
 Word = TypeVar("Word", bound=StrEnum)
 

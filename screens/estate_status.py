@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Severity
 from crypto_core.text.clean_text import NO_TEXT, CleanText, cleans
 from crypto_core.text.json_records import JsonRecord
 

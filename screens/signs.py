@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from crypto_core.envelope import Format
-from crypto_core.findings.severity import FORMAT_SEVERITY, Severity
+from crypto_core.findings.finding import FORMAT_SEVERITY, Severity
 from crypto_core.lists.coverage import Evidence
 from crypto_core.lists.tone import Tone
 

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from crypto_core.database.connection import engine
-from crypto_core.database.connection.transaction_start import OWN_PATH, PIN, LimitedConnection
+from crypto_core.database.connection.transactions import OWN_PATH, PIN, LimitedConnection
 
 
 def keep() -> None:

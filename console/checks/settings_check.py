@@ -19,7 +19,7 @@ from crypto_core.envelope import Format
 from crypto_core.errors import SettingsError
 from crypto_core.guard.approvals import ADVISORY
 from crypto_core.text.clean_text import clean
-from crypto_core.text.toml_reader import SIZE_LIMIT, read_toml
+from crypto_core.toml_fields import SIZE_LIMIT, read_toml
 
 
 def look_at_settings(area: str, loaded: LoadedSettings | SettingsError) -> Iterator[Check]:

@@ -110,7 +110,7 @@ def receipts(*, paths: tuple[str, ...], as_json: bool) -> int:
     twice counts once. Receipts in keydeck.receipt come with events pull.
     Neither database nor AWS is needed. Exit code 1 if something could not be read.
     """
-    from crypto_core.trail.sources.receipts.files import take_files
+    from crypto_core.trail.sources.receipts import take_files
 
     for path in paths:
         if not os.path.lexists(path):

@@ -27,9 +27,8 @@ from console.printed.lists import Printout, print_listing
 from console.printed.output import marked, print_gaps, say
 from console.whole_posture import examine, with_events
 from crypto_core.errors import EventVanishedError
-from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings.finding import Finding, Gap, Severity
 from crypto_core.findings.registry import rules_about
-from crypto_core.findings.severity import Severity
 from crypto_core.keys.posture.examination import Posture
 from crypto_core.lists.coverage import Coverage
 from crypto_core.trail.event import TrailEvent

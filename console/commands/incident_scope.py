@@ -20,7 +20,7 @@ from crypto_core.errors import InvalidTokenError, RefusedError
 from crypto_core.findings.finding import Finding
 from crypto_core.incidents.model import FoundScope, IncidentScope
 from crypto_core.incidents.runbooks.catalogue import SubjectKind
-from crypto_core.lists.secret_file import MOST_BYTES
+from crypto_core.lists.own_file import MOST_BYTES
 from crypto_core.secret import Secret
 from crypto_core.text.clean_text import clean
 from screens.incidents.about import About, about_event, about_finding, used_keys

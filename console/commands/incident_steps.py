@@ -24,7 +24,7 @@ from crypto_core.errors import InvalidTokenError, RefusedError, SettingsError
 from crypto_core.guard.consent import Consent
 from crypto_core.incidents.model import PrintedCheck, StepState, StepView
 from crypto_core.incidents.steps.step_contracts import ActionPlan, InputField
-from crypto_core.lists.secret_file import read_secret_file
+from crypto_core.lists.own_file import read_secret_file
 from crypto_core.reencryption.jobs.model import JobState
 from crypto_core.reencryption.replacing_token.validation import stripped
 from crypto_core.secret import Secret

@@ -12,7 +12,7 @@ from console.printed.output import print_line
 from crypto_core.database.state.installation import ddl, install
 from crypto_core.database.tokens.orders import offered
 from crypto_core.errors import ReadOnlyError
-from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.guarded_change import Outcome
 from crypto_core.text.clean_text import clean
 
 if TYPE_CHECKING:

@@ -22,14 +22,13 @@ from console.printed.output import print_answer, print_json, print_line, say, sa
 from crypto_core.aws.public_keys import PublicKeys, public_key
 from crypto_core.database.state.anchors.append_file import kept_in
 from crypto_core.database.state.anchors.time_stamps import read_roots
-from crypto_core.database.state.checkpoint import told_break
 from crypto_core.database.state.journal import EntryFilter
 from crypto_core.database.state.journal_breaks import BreakPlan, BreakResult
 from crypto_core.database.state.journal_export import export_journal, exported_journal
-from crypto_core.database.state.journal_verification import JournalCheck
+from crypto_core.database.state.journal_verification import JournalCheck, told_break
 from crypto_core.database.state.journal_verification import check as checked
 from crypto_core.errors import RefusedError
-from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.guarded_change import Outcome
 from crypto_core.proof.forms import Anchor, Checkpoint
 from crypto_core.proof.journal import RESTS_ON_NOTHING, JournalVerification
 from crypto_core.text.counts import counted

@@ -23,7 +23,7 @@ from crypto_core.log.logbook import LogLine, Recent
 from crypto_core.log.redaction import redacted
 from crypto_core.log.tracebacks import chain, stack_lines, type_name
 from crypto_core.text.clean_text import NO_TEXT, CleanText, clean
-from crypto_core.text.file_paths import expanded
+from crypto_core.text.typed_names import expanded
 
 OWN = ("console", "crypto_core", "screens")
 """Loggers whose records count from INFO."""

@@ -19,8 +19,7 @@ from console.printed.lists import Printout, print_listing
 from console.printed.output import print_answer, print_facts, print_json, print_line
 from crypto_core.errors import RefusedError
 from crypto_core.forensics.copies.register import NewCopy, RegisteredCopy
-from crypto_core.forensics.copies.report import CopyReport, ScanReport
-from crypto_core.forensics.copies.scan_reader import LARGEST, read_scan
+from crypto_core.forensics.copies.report import LARGEST, CopyReport, ScanReport, read_scan
 from crypto_core.text.clean_text import clean
 from crypto_core.text.moments import in_utc
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from console.printed.output import print_gaps, print_line, print_marked, print_table, say
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Severity
 from crypto_core.forensics.copies.report import CopyReport, KeyNeed, Opening, ScanReport
 from crypto_core.key_names import short_key
 from crypto_core.text.counts import counted

@@ -23,7 +23,7 @@ from crypto_core.forensics.token_search.leak_reader import LeakedTokens, read_le
 from crypto_core.forensics.token_search.result import TokenSearchResult
 from crypto_core.forensics.token_search.target_tokens import wipe
 from crypto_core.incidents.model import IncidentScope
-from crypto_core.lists.secret_file import read_secret_file
+from crypto_core.lists.own_file import read_secret_file
 from crypto_core.references import SHORT
 from crypto_core.secret import Secret
 from crypto_core.text.counts import counted, listed

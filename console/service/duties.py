@@ -15,7 +15,7 @@ from console.container import Container
 from console.service.notices import notice_service
 from console.service.watch_metrics import WatchMetrics
 from console.whole_posture import examine_keys, with_events
-from crypto_core.database.state.duties import DutyLease, on_duty
+from crypto_core.database.state.leases import DutyLease, on_duty
 from crypto_core.errors import DutyLostError
 from crypto_core.metrics import Metrics
 from crypto_core.notices.service import NoticeService, Standing, standing_findings, standing_problems

@@ -23,7 +23,7 @@ from console.extras import missing_modules
 from console.own_folders import this_command
 from console.printed.output import say
 from crypto_core.lists.filter_language import how_long
-from crypto_core.text.likeness import meant
+from crypto_core.text.typed_names import meant
 
 if TYPE_CHECKING:
     from console.service.settings import NotifySettings

@@ -9,7 +9,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.core import Metric
 
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Severity
 
 STATES = ("leading", "standing by", "alone", "no database", "relieving")
 """Alone is a process that can't make sure that no other host does the same; relieving, one that does what the

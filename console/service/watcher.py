@@ -19,7 +19,7 @@ from console.service.duties import Duty, DutyWork
 from console.service.watch_metrics import STATES
 from crypto_core import errors
 from crypto_core.database.connection.lock_holders import LOCK_NOT_AVAILABLE, lock_holders
-from crypto_core.database.state.duties import DutyHolder, DutyLease, on_duty
+from crypto_core.database.state.leases import DutyHolder, DutyLease, on_duty
 from crypto_core.log.redaction import redacted
 from crypto_core.text.clean_text import clean
 

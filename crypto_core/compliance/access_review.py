@@ -18,7 +18,7 @@ from crypto_core.database.state.installation import require_schemas
 from crypto_core.database.state.journal import Journal
 from crypto_core.errors import RefusedError
 from crypto_core.guard.guard import Guard
-from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.guarded_change import Outcome
 from crypto_core.incidents.steps.evidence_text import kept_text
 from crypto_core.proof.forms import canonical
 from crypto_core.text.clean_text import CleanText, cleans

@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from crypto_core.compliance.snapshot import Lack, MissingPart, Snapshot, SnapshotPart
-from crypto_core.findings.finding import Finding
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Finding, Severity
 from crypto_core.text.clean_text import NO_TEXT, CleanText, clean, cleans
 from crypto_core.text.counts import first_lines
 from crypto_core.text.json_records import JsonRecord, shape

@@ -39,7 +39,7 @@ from crypto_core.compliance.control import ControlCatalogue, Exemption, Framewor
 from crypto_core.compliance.control_tests import ALL_TESTS
 from crypto_core.errors import ControlError
 from crypto_core.text.clean_text import NO_TEXT, CleanText, clean
-from crypto_core.text.likeness import meant
+from crypto_core.text.typed_names import meant
 from crypto_core.toml_fields import Fields
 
 CONTROL_LIMIT = 200

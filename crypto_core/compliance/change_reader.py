@@ -23,8 +23,7 @@ from crypto_core.trail.rules.access_changes import granted_beyond, opened_to
 from crypto_core.trail.rules.rule_context import OF_KMS, RuleContext, listed, request, text
 from crypto_core.trail.rules.service import TrailRules
 from crypto_core.trail.rules.watched_keys import Keys
-from crypto_core.trail.store.event_questions import Span, flag, has
-from crypto_core.trail.store.history import Group, History
+from crypto_core.trail.store.history import Group, History, Span, flag, has
 
 CLOUDTRAIL = "CloudTrail"
 OF_KEYS = (

@@ -15,7 +15,7 @@ from crypto_core.algorithms.aws_endpoints import EndpointFact
 from crypto_core.database.column_guards.model import GuardState
 from crypto_core.diagnosis.check import CheckOutcome
 from crypto_core.envelope import Format
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Severity
 from crypto_core.fips import OpensslModule
 from crypto_core.incidents.runbooks.catalogue import SubjectKind
 from crypto_core.keys.status import ProblemKind

@@ -15,8 +15,8 @@ from typing import Any
 from crypto_core.compliance.facts import ChangeFact, FactKind, ReviewFact
 from crypto_core.database.state.journal import EntryFilter, Journal
 from crypto_core.database.state.journal_entry import told_in
+from crypto_core.guard.guarded_change import Outcome
 from crypto_core.guard.operations import BY_NAME, OPERATIONS, Operation, operation_of
-from crypto_core.guard.outcome import Outcome
 from crypto_core.proof.forms import RECORD, JournalEntry
 from crypto_core.text.clean_text import CleanText, clean
 from crypto_core.text.counts import counted

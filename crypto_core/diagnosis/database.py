@@ -14,13 +14,12 @@ from typing import Any
 from sqlalchemy import Connection, Engine, select
 
 from crypto_core.database import dialect
-from crypto_core.database.connection.engine import connected, open_engine
-from crypto_core.database.connection.iam_tokens import TokenSource
+from crypto_core.database.connection.engine import TokenSource, connected, open_engine
 from crypto_core.database.connection.pool import is_pooled
 from crypto_core.database.replicas import ReplicaLags
 from crypto_core.database.state.anchors.checkpoint_anchors import Anchoring
+from crypto_core.database.tokens.table_figures import backlogs, vacuuming
 from crypto_core.database.tokens.tables import TokenTable
-from crypto_core.database.tokens.upkeep import backlogs, vacuuming
 from crypto_core.diagnosis.check import Check, CheckOutcome, Clock, Topic, clock_check, system_clock
 from crypto_core.diagnosis.own_schema import TableCheck, own_schema
 from crypto_core.diagnosis.token_columns import other_places, token_columns

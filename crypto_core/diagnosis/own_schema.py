@@ -15,10 +15,10 @@ from crypto_core.database.dialect import SCHEMA_USE, TABLE_PRIVILEGES, clock_now
 from crypto_core.database.qualified_sql import text
 from crypto_core.database.schema import SCHEMA, function_of, journal, journal_end, metadata
 from crypto_core.database.state.anchors.checkpoint_anchors import Anchoring
-from crypto_core.database.state.checkpoint import ACTION, told_break
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
 from crypto_core.database.state.journal_entry import entry_of, selecting, witnessed
+from crypto_core.database.state.journal_verification import ACTION, told_break
 from crypto_core.diagnosis.check import Check, Topic
 from crypto_core.errors import KeydeckError
 from crypto_core.guard.operations import READ, KeydeckRole, own_tables, token_login_tables

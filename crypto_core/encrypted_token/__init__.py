@@ -51,10 +51,9 @@ from sqlalchemy.sql import ClauseElement, operators
 from sqlalchemy.sql.elements import BindParameter, ColumnElement
 from sqlalchemy.types import TypeEngine
 
-from crypto_core.encrypted_token.column_input import UnsealedTokenError, boxed, unboxed
+from crypto_core.encrypted_token.column_input import UnsealedTokenError, boxed, unboxed, written_expressions
 from crypto_core.encrypted_token.instances import as_printed, watch
 from crypto_core.encrypted_token.stored_envelope import StoredEnvelope
-from crypto_core.encrypted_token.written_expressions import written_expressions
 from crypto_core.envelope import ENVELOPE_FORMATS, Format, at_least
 from crypto_core.errors import InvalidReferenceError, RefusedError, SettingsError
 from crypto_core.references import TokenRef, composite_id, table_name

@@ -20,8 +20,7 @@ from pkgutil import iter_modules
 from typing import Any, Generic, ParamSpec
 
 from crypto_core.errors import KeydeckError
-from crypto_core.findings.finding import Finding, Gap
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Finding, Gap, Severity
 from crypto_core.text.clean_text import clean
 from crypto_core.text.json_records import JsonRecord, shape
 

@@ -1,14 +1,29 @@
-"""What CloudTrail proves of an approval: asker and approver, by their own calls of KMS.
+"""What CloudTrail proves of an approval: asker and approver, by their own calls of KMS; they are two people.
 
 Asking, approving, denying and using each make a call under the approvals key, whose encryption context names
 its purpose, the request, the request's digest and the database. KMS authenticates the caller, CloudTrail
 records the context beside the caller and the time, and the account's own event history is asked for it when
 an approval is used. Nobody can borrow such a call: it is for one request, and for all that was shown of it.
 Rows and entries of the journal prove nothing here, nor do imported events. Times are AWS's alone.
+
+AWS says who calls by an ARN (STS API reference, GetCallerIdentity): an IAM user, a role's session, the
+account itself. It authenticates who may begin a role's session, but the session's name is chosen by whoever
+begins it, unless a trust policy demands one (condition key sts:RoleSessionName) or IAM Identity Center sets
+it, as it does for people. So:
+
+- One user is one person, on however many consoles.
+- Two sessions of one role are two people if their names differ: assumed-role/oncall/ana and …/ben.
+- Two sessions, or a user and a session, of one name are one person, whatever the roles: nobody becomes a
+  second person by assuming another role.
+- A name that a tool or a machine has made up names nobody: it neither asks for approval nor gives it.
+
+This can't tell a person with two users, or one who is free to choose session names: let roles that may
+approve demand names (sts:RoleSessionName set to ${aws:username}), or take them from the identity provider.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,9 +32,46 @@ from typing import Protocol
 from crypto_core.errors import RefusedError
 from crypto_core.guard.approval_purpose import PURPOSE, Purpose
 from crypto_core.guard.approvals import Approval
-from crypto_core.guard.distinct_people import same_person
 from crypto_core.text.clean_text import NO_TEXT, CleanText, clean, cleans
 from crypto_core.text.moments import in_utc
+
+_ARN = re.compile(
+    r"arn:aws[a-z-]*:(?:iam::\d{12}:(?:user/(?:\S+/)?(?P<user>[^/\s]+)|(?P<root>root))"
+    r"|sts::\d{12}:(?:assumed-role/[^/\s]+/(?P<session>[^/\s]+)|federated-user/(?P<federated>[^/\s]+)))"
+)
+_MADE_UP = re.compile(
+    r"botocore-session-\d+|aws-?cli-session-\d+|aws-go-sdk-\d+|aws-sdk-[\w-]+-\d+|i-[0-9a-f]{8,17}|\d{10,}",
+    re.IGNORECASE,
+)
+"""Session names that SDKs generate by default, and those of EC2 instances."""
+
+_NAMED = (
+    "Set role_session_name to your own name in the AWS profile (or sign in by IAM Identity Center), and try "
+    "again."
+)
+
+
+def person_of(arn: str) -> str:
+    """Return the name of the person behind an identity's ARN, for comparing.
+
+    Raises RefusedError where the identity isn't known, or its name is nobody's.
+    """
+    found = _ARN.fullmatch(arn)
+    if found is None:
+        raise RefusedError(
+            "AWS does not say who you are: what needs a second identity can't be asked for or approved.",
+            remedy="Check the credentials and AWS_ENDPOINT_URL: aws sts get-caller-identity.",
+        )
+    name = found["user"] or found["session"] or found["federated"] or found["root"]
+    if found["session"] and _MADE_UP.fullmatch(name):
+        raise RefusedError(f"The session {arn} names no person.", remedy=_NAMED)
+    return name.casefold()
+
+
+def same_person(arn: str, other: str) -> bool:
+    """Return whether two identities must be taken for one person. Raises RefusedError as `person_of`."""
+    return arn == other or person_of(arn) == person_of(other)
+
 
 DELIVERY = "usually within 5 to 15 minutes"
 

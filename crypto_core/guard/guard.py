@@ -16,11 +16,18 @@ from operator import attrgetter
 from typing import Any, TypeVar
 
 from crypto_core import errors
-from crypto_core.guard.allowed_operations import require_named
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent, require
-from crypto_core.guard.guarded_change import Ended, GuardedChange, Recorder, Run, WarningPlan
-from crypto_core.guard.outcome import Outcome, ended_by
+from crypto_core.guard.guarded_change import (
+    Ended,
+    GuardedChange,
+    Outcome,
+    Recorder,
+    Run,
+    WarningPlan,
+    ended_by,
+)
+from crypto_core.guard.held_step import require_named
 
 _log = logging.getLogger(__name__)
 

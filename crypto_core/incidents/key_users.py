@@ -9,7 +9,7 @@ from threading import Event
 
 from crypto_core.key_uses import MAKES, OPENS
 from crypto_core.keys.policy.least_privilege import is_principal
-from crypto_core.principal_names import SESSION, is_of
+from crypto_core.keys.principals import SESSION, is_of
 from crypto_core.trail.event import KMS
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.use.filter_builder import asked_as, term

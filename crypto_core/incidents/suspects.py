@@ -35,7 +35,7 @@ from crypto_core.incidents.steps.evidence_text import kept_text
 from crypto_core.keys.policy.access import accesses
 from crypto_core.keys.policy.document import parse_policy
 from crypto_core.keys.policy.least_privilege import is_principal
-from crypto_core.keys.replacement.access import USES
+from crypto_core.keys.replacement import USES
 from crypto_core.lists.coverage import Coverage
 from crypto_core.lists.paging import Query
 from crypto_core.text.clean_text import clean, cleans

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from crypto_core.keys.inventory import KeyInventory
     from crypto_core.keys.policy.policy_reader import KeyPolicies
     from crypto_core.keys.posture.examination import PostureService
-    from crypto_core.keys.replacement.access import AccessComparison, UseWitness
+    from crypto_core.keys.replacement import AccessComparison, UseWitness
     from crypto_core.keys.service import StatusService
     from crypto_core.providers.revocation_order import RevocationOrdering
     from crypto_core.providers.service import ProviderService

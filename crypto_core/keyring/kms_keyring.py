@@ -21,9 +21,9 @@ from crypto_core.envelope import edk_prefix
 from crypto_core.envelope.encryption_context import EncryptionContext, require_binding
 from crypto_core.key_names import is_key_arn, may_mean, parse_key_name, region_of
 from crypto_core.keyring import checked_answers
-from crypto_core.keyring.cache import DataKeyCache
 from crypto_core.keyring.data_keys import (
     NO_CONTEXT,
+    DataKeyCache,
     GeneratedDataKey,
     KeyAnswer,
     RewrappedDataKey,

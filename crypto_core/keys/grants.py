@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from crypto_core.aws.kms import KmsApi
-from crypto_core.keys.principal import PolicyPrincipal
+from crypto_core.keys.principals import PolicyPrincipal
 from crypto_core.text.clean_text import NO_TEXT, CleanText, clean, cleans
 from crypto_core.text.json_records import JsonRecord, made, shape
 

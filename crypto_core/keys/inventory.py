@@ -19,7 +19,7 @@ from crypto_core.key_names import is_key_arn, parse_key_name, region_of
 from crypto_core.keys.grants import read_grants
 from crypto_core.keys.state import NOT_FOUND, PENDING_DELETION, CustomKeyStore, KeyMaterial, KeyState
 from crypto_core.text.clean_text import NO_TEXT, CleanText, clean
-from crypto_core.text.likeness import meant
+from crypto_core.text.typed_names import meant
 
 T = TypeVar("T")
 

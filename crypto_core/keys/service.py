@@ -29,7 +29,7 @@ from crypto_core.database.tokens.sweep.results import Sweep
 from crypto_core.database.tokens.sweep.service import SweepService
 from crypto_core.envelope import ENVELOPE_FORMATS, Format
 from crypto_core.errors import DatabaseError, KmsError
-from crypto_core.findings.severity import FORMAT_SEVERITY, Severity
+from crypto_core.findings.finding import FORMAT_SEVERITY, Severity
 from crypto_core.key_names import parse_key_name, same_key, short_key
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.keys.inventory import KeyInventory, undescribed

@@ -1,13 +1,19 @@
-"""One KMS key as an operator sees it."""
+"""One KMS key as an operator sees it, and its last use as an answer to what happened since a moment.
+
+API reference, GetKeyLastUsage: the last successful use alone, eventually consistent. Its silence is never
+taken as no use; CloudTrail has every use.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Severity
 from crypto_core.key_names import is_multi_region, means, region_of, short_key
+from crypto_core.key_uses import MAKES
 from crypto_core.keys.grants import Grant
 from crypto_core.text.clean_text import NO_TEXT, CleanText, cleans
 from crypto_core.text.json_records import JsonRecord, made, shape
@@ -195,3 +201,25 @@ class KeyState(JsonRecord):
         """Which generation a material is, 1 being the first; None where it can't be told."""
         ordered = [m.key_material_id for m in self.materials]
         return ordered.index(key_material_id) + 1 if key_material_id in ordered else None
+
+
+class LastUse(StrEnum):
+    """SEALED is certain; of each other one the value says why it isn't known whether somebody sealed."""
+
+    SEALED = "it made something new"
+    OTHER = "GetKeyLastUsage has the last use alone, which hides others"
+    SILENT = "KMS reports use with a delay"
+    UNTRACKED = "KMS does not report the last use"
+    UNREAD = "its last use could not be read"
+
+
+def last_use_since(state: KeyState, since: datetime | None) -> LastUse:
+    """Return what KMS's answer says of the time since a moment, None for as far back as it reaches."""
+    used, tracked = state.last_used_at, state.use_tracked_since
+    if {"last use", "state"} & state.missing.keys():
+        return LastUse.UNREAD
+    if used is not None and (since is None or used > since):
+        return LastUse.SEALED if state.last_used_for in MAKES else LastUse.OTHER
+    if used is None and (tracked is None or (since is not None and tracked > since)):
+        return LastUse.UNTRACKED
+    return LastUse.SILENT

@@ -43,7 +43,7 @@ from crypto_core.lists.filter_values import (
 from crypto_core.lists.foreign_spellings import OBJECTS, foreign_value, foreign_word
 from crypto_core.lists.regular_expression import PatternError, lower, pattern
 from crypto_core.text.clean_text import clean, shortened
-from crypto_core.text.likeness import meant
+from crypto_core.text.typed_names import meant
 
 __all__ = [
     "HOURS",

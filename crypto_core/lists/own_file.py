@@ -1,4 +1,4 @@
-"""Files that hold what nobody but the operator is to read."""
+"""Files that nobody but the operator is to read: Keydeck's own, and those with secrets to be read in."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import os
 import stat
 from contextlib import suppress
 from pathlib import Path
+
+from crypto_core.errors import RefusedError
+from crypto_core.secret import Secret
+from crypto_core.text.clean_text import clean
 
 
 def make_own(path: Path) -> bool:
@@ -28,3 +32,46 @@ def is_own(path: Path) -> bool:
     """Whether a file is a plain one of the operator's, and no link. Raises OSError."""
     found = path.lstat()
     return stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid()
+
+
+MOST_BYTES = 4_000_000
+
+
+def read_secret_file(path: str, *, most: int = MOST_BYTES) -> Secret:
+    """Return what a file of at most so many bytes holds.
+
+    Raises RefusedError for what is no file, can't be read, is too large, belongs to another user, or may be
+    read or written by others: what stood in it may be known to them.
+    """
+    name = clean(path, 300)
+    try:
+        # Whoever opens a pipe would wait for its writer.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except (OSError, ValueError) as error:
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else "no file name"
+        raise RefusedError(f"{name} can't be read: {reason}.") from None
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise RefusedError(f"{name} is no file.", remedy="For a pipe, use - for standard input.")
+        if found.st_uid not in (os.geteuid(), 0):
+            raise RefusedError(f"{name} belongs to another user, who can read and change it.")
+        mode = stat.S_IMODE(found.st_mode)
+        if mode & 0o077:
+            raise RefusedError(
+                f"{name} may be read or written by others (mode {mode:04o}): they may know its tokens.",
+                remedy="chmod 600 it. For root's file, such as a Kubernetes secret, use - for standard "
+                "input. If others use this host, have the tokens issued again.",
+            )
+        content = bytearray()
+        while len(content) <= most and (part := os.read(descriptor, 1 << 20)):
+            content += part
+    except OSError as error:
+        raise RefusedError(f"{name} can't be read: {os.strerror(error.errno or 0)}.") from None
+    finally:
+        os.close(descriptor)
+    secret = Secret.adopt(content)
+    if len(secret) > most:
+        secret.wipe()
+        raise RefusedError(f"{name} is larger than {most:,} bytes.")
+    return secret

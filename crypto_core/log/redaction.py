@@ -3,14 +3,16 @@
 This is the last line of defence, for text that nobody vouches for: nothing of ours puts a secret into a
 message to begin with. It errs on the side of hiding: any run of forty characters of base64 goes, wherever it
 stands. What operators search logs for stays: ARNs, key ids, key material ids, token references, paths.
-A secret that looks like a word can't be told from one.
+A secret that looks like a word can't be told from one. Libraries' loggers that would write what must stay
+hidden (requests, responses, rows) are capped.
 """
 
 from __future__ import annotations
 
+import logging
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from urllib.parse import unquote
 
 from crypto_core.envelope.formats import PROVIDER_PREFIXES, STORED_PREFIXES
@@ -177,3 +179,22 @@ _RULES: tuple[Callable[[str], str], ...] = (
     lambda text: _JWT.sub("[hidden-token]", text),
     lambda text: _RUN.sub(_run, text),
 )
+
+
+class _Floor(logging.Filter):
+    """Lets through only records of a level or above, whatever level the logger is set to."""
+
+    def __init__(self, lowest: int) -> None:
+        super().__init__()
+        self.lowest = lowest
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.levelno >= self.lowest
+
+
+def cap(names: Iterable[str], lowest: int) -> None:
+    """Drop what these loggers say below the level `lowest`. Calling it again changes nothing."""
+    for name in names:
+        logger = logging.getLogger(name)
+        if not any(isinstance(f, _Floor) for f in logger.filters):
+            logger.addFilter(_Floor(lowest))

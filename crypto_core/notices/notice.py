@@ -15,7 +15,7 @@ from enum import StrEnum
 from string import Formatter
 
 from crypto_core.errors import SettingsError
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Severity
 from crypto_core.log.redaction import redacted
 from crypto_core.text.clean_text import CleanText, clean
 from crypto_core.text.json_records import JsonRecord, shape

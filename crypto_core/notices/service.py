@@ -16,14 +16,13 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 
 from crypto_core.cancellation import stop_if
-from crypto_core.database.state.duties import DutyHolder, DutyLease, on_duty
 from crypto_core.database.state.journal import Journal, chained, written_last
 from crypto_core.database.state.journal_entry import told_in
+from crypto_core.database.state.leases import DutyHolder, DutyLease, on_duty
 from crypto_core.errors import ReadOnlyError
-from crypto_core.findings.finding import Finding
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Finding, Severity
 from crypto_core.guard.guard import READ_ONLY
-from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.guarded_change import Outcome
 from crypto_core.incidents.model import IncidentView
 from crypto_core.incidents.times import times_of
 from crypto_core.notices.notice import Notice, NoticeKind, NoticeSettings, Receiver, notice_id, rows_for

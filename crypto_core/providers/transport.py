@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from crypto_core.aws.proxies import require_clear_proxies
 from crypto_core.cancellation import stop_if
 from crypto_core.errors import ProviderError
-from crypto_core.log.level_caps import cap
+from crypto_core.log.redaction import cap
 from crypto_core.providers.endpoints import host_of, is_loopback
 from crypto_core.providers.messages import NoAnswer, ProviderAnswer, Reply, Request
 

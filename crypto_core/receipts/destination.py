@@ -11,7 +11,7 @@ from crypto_core.errors import ReceiptError, SettingsError
 from crypto_core.lists.new_files import ExportError, open_to_append
 from crypto_core.receipts.receipt import LostReceipts, Receipt
 from crypto_core.receipts.recorder import ReceiptRecorder, ReceiptSink
-from crypto_core.text.file_paths import expanded
+from crypto_core.text.typed_names import expanded
 
 LOGGER = "keydeck.receipts"
 

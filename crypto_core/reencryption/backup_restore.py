@@ -22,8 +22,7 @@ from crypto_core.database.tokens.store import StoredToken, TokenStore
 from crypto_core.database.tokens.tables import TokenColumn
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent, Danger, document_digest
-from crypto_core.guard.guarded_change import Ended, GuardedChange, Run, unless_changed
-from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.guarded_change import Ended, GuardedChange, Outcome, Run, unless_changed
 from crypto_core.reencryption.bulk.engine import OpenEngine
 from crypto_core.reencryption.bulk.ports import TokenTask
 from crypto_core.reencryption.bulk.quota import quota_of

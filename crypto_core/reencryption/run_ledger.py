@@ -10,12 +10,12 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from crypto_core.database.connection.transaction_start import LOCK_TIMEOUT_SECONDS
+from crypto_core.database.connection.transactions import LOCK_TIMEOUT_SECONDS
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.tokens.attribution import Attributor, answer_about
 from crypto_core.database.tokens.attribution_cache import AttributionCache
 from crypto_core.database.tokens.chunks import BatchCounts
-from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.guarded_change import Outcome
 from crypto_core.reencryption.bulk.batch_sink import BatchSink, calls_of
 from crypto_core.reencryption.bulk.ports import Poison, Sealed, TokenTask
 from crypto_core.reencryption.endurance import Endurance

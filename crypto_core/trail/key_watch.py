@@ -28,7 +28,7 @@ from crypto_core.trail.query import Aliases
 from crypto_core.trail.sources.pull_query import LATE
 from crypto_core.trail.sources.report import PullReport
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.store.new_since import BEGINNING, ArrivalMark
+from crypto_core.trail.store.arrivals import BEGINNING, ArrivalMark
 from crypto_core.trail.use.filter_builder import NamedKeys, named_keys, term
 from crypto_core.trail.use.keys import known_keys
 from crypto_core.trail.use.reach import Reaches, reached_nothing

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from crypto_core.keys.principals import SESSION, is_of
 from crypto_core.lists.filter_language import Clause, Either, Term, written
-from crypto_core.principal_names import SESSION, is_of
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.query import parse
 

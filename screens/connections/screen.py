@@ -16,7 +16,7 @@ from crypto_core.database.tokens.inventory_expressions import FIELDS
 from crypto_core.database.tokens.inventory_row import TOKEN, InventoryRow
 from crypto_core.database.tokens.token_groups import GroupBy, TokenGroups
 from crypto_core.envelope import Format
-from crypto_core.findings.severity import FORMAT_SEVERITY, Severity
+from crypto_core.findings.finding import FORMAT_SEVERITY, Severity
 from crypto_core.references import TokenRef
 from crypto_core.text.counts import counted
 from screens.actions.action import Action, ActionScope

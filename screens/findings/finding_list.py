@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from crypto_core.findings.finding import Finding
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Finding, Severity
 from crypto_core.key_names import is_key_arn, short_key
 from crypto_core.lists.sheet import Sheet, SheetField
 from crypto_core.trail.store.suppressions import Suppressed, sift

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from crypto_core.findings.finding import Finding
-from crypto_core.findings.techniques import in_words
+from crypto_core.findings.standards import in_words
 
 
 def finding_facts(finding: Finding, events: int | None = None) -> Iterator[tuple[str, str]]:

@@ -15,7 +15,7 @@ from crypto_core.keys.policy.least_privilege import is_principal
 from crypto_core.references import TokenRef
 from crypto_core.trail.event import UNDATED
 from crypto_core.trail.store import EventStore, StoredEvent
-from crypto_core.trail.use.participants import keys_used
+from crypto_core.trail.use.filter_builder import keys_used
 
 LOST = "key-lost"
 """The runbook for a key that can't be used any more."""

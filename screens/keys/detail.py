@@ -8,7 +8,7 @@ from datetime import datetime
 from textual.content import Content
 
 from crypto_core.database.tokens.decoys import DECOY_SIGN
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Severity
 from crypto_core.key_names import same_key
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import Status

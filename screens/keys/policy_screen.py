@@ -10,11 +10,10 @@ from textual.highlight import highlight
 from textual.widget import Widget
 
 from crypto_core.cancellation import Cancellation
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Severity
 from crypto_core.key_names import account_of
-from crypto_core.keys.policy.access import Access
+from crypto_core.keys.policy.access import Access, Sentence
 from crypto_core.keys.policy.comparison import written
-from crypto_core.keys.policy.explanation import Sentence
 from crypto_core.keys.policy.policy_reader import KeyPolicy
 from crypto_core.text.counts import counted
 from screens.actions.action import Action, ActionScope

@@ -16,7 +16,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from crypto_core.database.tokens.decoys import DECOY_SIGN, DecoyCount
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Severity
 from crypto_core.keys.status import ProblemKind, Status
 from crypto_core.text.counts import counted
 from screens.actions.action import Action, ActionScope

@@ -12,7 +12,7 @@ from textual.widget import Widget
 from textual.widgets import Button, Input, Static
 
 from crypto_core.cancellation import Cancellation
-from crypto_core.text.file_paths import expanded
+from crypto_core.text.typed_names import expanded
 from screens.blocking_calls import Failure
 from screens.facts import ScreenFacts
 from screens.widgets.dialog import Dialog, buttons

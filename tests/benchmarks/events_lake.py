@@ -18,7 +18,7 @@ import duckdb
 from crypto_core.lists.paging import Query
 from crypto_core.trail.columns import seconds
 from crypto_core.trail.parquet.event_copy import EventCopy
-from crypto_core.trail.parquet.layout import NAME, TEXTS, Partition, write_mark
+from crypto_core.trail.parquet.export import NAME, TEXTS, Partition, write_mark
 from crypto_core.trail.store.statistics import GroupsQuestion
 from crypto_core.trail.store.tallies import Tallies
 from tests.benchmarks import measuring

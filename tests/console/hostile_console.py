@@ -10,9 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from console.application.app import KeydeckApp
-from crypto_core.findings.finding import Finding, Gap
-from crypto_core.findings.severity import Severity
-from crypto_core.keys.principal import PolicyPrincipal
+from crypto_core.findings.finding import Finding, Gap, Severity
+from crypto_core.keys.principals import PolicyPrincipal
 from crypto_core.keys.state import CustomKeyStore
 from crypto_core.lists.coverage import Coverage
 from crypto_core.log.logbook import Recent

@@ -13,7 +13,7 @@ from console.commands.discover import table_entry
 from console.container import Container
 from console.sandbox.postgres import OPERATOR
 from crypto_core import encrypt_token
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Severity
 from tests.console.command_types import Keydeck
 
 

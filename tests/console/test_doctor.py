@@ -27,7 +27,7 @@ from console.settings import load
 from crypto_core.diagnosis import Check, CheckOutcome, examine
 from crypto_core.errors import SettingsError
 from crypto_core.guard.approvals import ADVISORY
-from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.guarded_change import Outcome
 from crypto_core.log.redaction import redacted
 from crypto_core.proof.journal import NOT_ANCHORED
 

@@ -12,7 +12,7 @@ import pytest
 
 from console.container import Container
 from console.sandbox.world import World
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Severity
 from crypto_core.trail.store import EventStore
 from tests.console.shapes import assert_shape
 from tests.crypto_core.trail.records import read

@@ -63,7 +63,7 @@ WRONG_MANIFESTS = {
 """What packages offer as manifests, and why it is refused."""
 HEAD = (
     "from crypto_core.findings.registry import Facts, rule\n"
-    "from crypto_core.findings.severity import Severity\n"
+    "from crypto_core.findings.finding import Severity\n"
 )
 
 

@@ -21,8 +21,7 @@ from console.commands.incident_steps import asked
 from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
-from crypto_core.findings.finding import Finding
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Finding, Severity
 from crypto_core.incidents.runbooks.library import RunbookLibrary
 from crypto_core.incidents.runbooks.placeholders import PLACEHOLDERS, commands_in
 from crypto_core.incidents.steps.step_contracts import InputField

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from crypto_core.errors import KeydeckError
-from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.guarded_change import Outcome
 
 
 @dataclass

@@ -43,7 +43,7 @@ def loaded_by(statements: str) -> set[str]:
     [
         "import crypto_core",
         "from crypto_core import TokenCipher, KmsKeyring, KmsApi; KmsKeyring(KmsApi(), write_key='alias/x')",
-        "import crypto_core.findings.severity, crypto_core.lists.coverage",
+        "import crypto_core.findings.finding, crypto_core.lists.coverage",
     ],
 )
 def test_importing_the_core_loads_no_terminal_no_database_and_no_aws(statements: str) -> None:

@@ -12,12 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings.finding import Finding, Gap, Severity
 from crypto_core.findings.registry import Facts, NoSigma, rule
-from crypto_core.findings.severity import Severity
 from crypto_core.keys.posture.facts import Estate, KeyFacts
 from crypto_core.trail.rules.rule_context import RuleContext, found
-from crypto_core.trail.store.event_questions import has
+from crypto_core.trail.store.history import has
 
 
 @rule("acme-key-owner", "A key whose description names no owner", Severity.LOW, Facts.KEY)

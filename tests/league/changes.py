@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from crypto_core.findings.severity import Severity
-from crypto_core.findings.techniques import (
+from crypto_core.findings.finding import Severity
+from crypto_core.findings.standards import (
     CLOUD_LOGS,
     CLOUD_ROLES,
     DESTRUCTION,

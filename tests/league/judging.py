@@ -10,9 +10,8 @@ from datetime import datetime
 from pathlib import Path
 
 from crypto_core.database.tokens.decoys import Decoys
-from crypto_core.findings.finding import Finding
+from crypto_core.findings.finding import Finding, Severity
 from crypto_core.findings.registry import rule_by_id
-from crypto_core.findings.severity import Severity
 from crypto_core.trail.record_reader import read_records
 from crypto_core.trail.rules.rule_context import RuleContext
 from crypto_core.trail.rules.service import TrailRules

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from crypto_core.findings.severity import Severity
-from crypto_core.findings.techniques import CLOUD_ACCOUNTS, CLOUD_SECRETS, DATABASES, ENCRYPTED, STEAL_TOKEN
+from crypto_core.findings.finding import Severity
+from crypto_core.findings.standards import CLOUD_ACCOUNTS, CLOUD_SECRETS, DATABASES, ENCRYPTED, STEAL_TOKEN
 from tests.crypto_core.trail.records import ACCOUNT, REGION, context, role, user
 from tests.league.technique import Technique
 from tests.league.world import APPS, DECOYS, FOREIGN, KEY, NEXT, RETIRED, THEIRS, Caller, Record, World

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from crypto_core.findings.techniques import (
+from crypto_core.findings.standards import (
     CLOUD_ACCOUNTS,
     CLOUD_LOGS,
     CLOUD_ROLES,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Severity
 from tests.league.world import Record, World
 
 Play = Callable[[World, datetime], Iterable[Record]]

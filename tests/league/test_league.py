@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from crypto_core.findings.registry import Facts, rules_about
-from crypto_core.findings.techniques import TECHNIQUES
+from crypto_core.findings.standards import TECHNIQUES
 from tests.league.background import background
 from tests.league.changes import KEY_CHANGES, TRAIL_CHANGES
 from tests.league.judging import Tally, judge, play, populated

@@ -9,14 +9,13 @@ from pathlib import Path
 
 from crypto_core.database.tokens.inventory import InventoryRow
 from crypto_core.envelope import Format
-from crypto_core.findings.finding import Finding
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Finding, Severity
 from crypto_core.incidents.keys.rotation.guide import Guide, GuideStep, GuideStepState
 from crypto_core.incidents.keys.rotation.verdict import Instruction, RotationVerdict, command, note, setting
 from crypto_core.incidents.model import CheckState
 from crypto_core.incidents.runbooks.library import guide_runbook
 from crypto_core.keys.grants import Grant
-from crypto_core.keys.principal import PolicyPrincipal
+from crypto_core.keys.principals import PolicyPrincipal
 from crypto_core.keys.state import KeyMaterial, KeyState
 from crypto_core.lists.coverage import Coverage, Evidence
 from crypto_core.log.logbook import Recent

@@ -30,8 +30,8 @@ from crypto_core.keys.service import status_of
 from crypto_core.keys.status import Status
 from crypto_core.lists.coverage import Evidence
 from crypto_core.lists.filter_language import Value
-from crypto_core.lists.in_memory import MemorySource
 from crypto_core.lists.paging import Cursor, Page, Query
+from crypto_core.lists.sheet import MemorySource
 from crypto_core.reencryption.plan import Selection
 from crypto_core.references import TokenRef
 from tests.screens.samples import CURRENT, NOW

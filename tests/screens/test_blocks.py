@@ -11,8 +11,7 @@ import pytest
 from textual.widgets import Button
 
 from crypto_core.errors import EventStoreError
-from crypto_core.findings.finding import Finding
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Finding, Severity
 from crypto_core.incidents.model import IncidentScope
 from crypto_core.incidents.suspects import Suspect, Suspects
 from crypto_core.keys.changes.blocks import Block

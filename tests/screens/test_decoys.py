@@ -13,8 +13,7 @@ from crypto_core.database.tokens.decoys import Decoy, DecoyCount, DecoyToken
 from crypto_core.database.tokens.inspection import Inspection
 from crypto_core.database.tokens.inventory import InventoryRow
 from crypto_core.envelope import Format
-from crypto_core.findings.finding import Finding
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Finding, Severity
 from crypto_core.keyring.data_keys import KeyAnswer
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import ProblemKind

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from crypto_core.errors import KmsError
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Severity
 from crypto_core.text.clean_text import clean
 from screens.estate_status import EstateStanding, SharedKey
 from tests.screens.deck import LARGE, SMALL, deck

@@ -7,8 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from crypto_core.errors import EventStoreError
-from crypto_core.findings.finding import Finding
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Finding, Severity
 from crypto_core.lists.coverage import Coverage
 from crypto_core.trail.store.own_callers import note_caller
 from crypto_core.trail.store.pulls import PullBook, PullScope, TimeWindow

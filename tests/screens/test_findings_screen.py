@@ -7,8 +7,7 @@ from dataclasses import replace
 import pytest
 
 from crypto_core.errors import KmsUnreachableError
-from crypto_core.findings.finding import Finding, Gap
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Finding, Gap, Severity
 from screens.findings.screen import STORE_SECONDS, FindingsScreen
 from screens.keys.key_screen import KeyScreen
 from tests.screens.deck import LARGE, deck

@@ -8,8 +8,7 @@ from dataclasses import replace
 import pytest
 
 from crypto_core.errors import KmsError
-from crypto_core.findings.finding import Finding
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Finding, Severity
 from crypto_core.lists.coverage import Coverage
 from crypto_core.reencryption.plan import Unwritten
 from screens.memory import Memory

@@ -8,8 +8,7 @@ from datetime import timedelta
 import pytest
 
 from crypto_core.errors import DatabaseUnreachableError, ReadOnlyError, RefusedError
-from crypto_core.findings.finding import Finding
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Finding, Severity
 from crypto_core.incidents.model import IncidentScope, IncidentState
 from crypto_core.incidents.runbooks.catalogue import SubjectKind
 from crypto_core.key_names import is_key_arn

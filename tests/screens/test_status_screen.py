@@ -13,8 +13,7 @@ from crypto_core.database.tokens.lost_tokens import AcceptedLoss, AcceptedUnderK
 from crypto_core.database.tokens.sweep.results import FoundColumn, FoundTable, Sweep
 from crypto_core.envelope import Format
 from crypto_core.errors import DatabaseUnreachableError
-from crypto_core.findings.finding import Finding
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Finding, Severity
 from crypto_core.keys.status import ColumnShare, KeyShare, Status
 from crypto_core.lists.coverage import Coverage, Evidence
 from crypto_core.references import TokenRef

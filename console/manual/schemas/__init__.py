@@ -17,7 +17,7 @@ from console.capabilities import manifests
 from console.manual.schema_of import Schema, schema_of
 from crypto_core.errors import SettingsError
 from crypto_core.text.clean_text import clean
-from crypto_core.text.likeness import meant
+from crypto_core.text.typed_names import meant
 
 _MODELS = {
     "status": ("crypto_core.keys.status:Status",),

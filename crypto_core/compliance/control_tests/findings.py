@@ -13,8 +13,7 @@ from crypto_core.compliance.answer import BY_TEST, ControlAnswer, ControlTest, a
 from crypto_core.compliance.facts import CheckFacts, FindingFact, FindingFacts, GuardingKeyFacts, KeyFact
 from crypto_core.compliance.snapshot import Lack, SnapshotPart
 from crypto_core.diagnosis.check import CheckOutcome
-from crypto_core.findings.finding import Finding
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Finding, Severity
 from crypto_core.text.clean_text import clean
 from crypto_core.text.counts import counted, listed
 

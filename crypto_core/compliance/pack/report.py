@@ -8,9 +8,8 @@ from crypto_core.compliance.pack.context import PackContext
 from crypto_core.compliance.pack.words import day_count, period_words
 from crypto_core.compliance.period.period import AuditPeriod
 from crypto_core.reports.cells import Cell, Named, ReportPage, ShownSection, code, facts, table
-from crypto_core.reports.html import as_html
+from crypto_core.reports.html import as_html, stylesheet
 from crypto_core.reports.markdown import as_markdown
-from crypto_core.reports.stylesheet import stylesheet
 from crypto_core.text.counts import counted
 
 VERIFY = (

@@ -24,8 +24,8 @@ from crypto_core.fips import OpensslModule
 from crypto_core.lists.tone import Tone
 from crypto_core.reports.cells import Cell, CellValue, ShownSection, TextLook, at_time, code, facts, table
 from crypto_core.reports.foreign_text import masked
-from crypto_core.reports.words import duration, moment, moment_utc, span
 from crypto_core.text.counts import counted, listed
+from crypto_core.text.moments import duration, moment, moment_utc, span
 
 MOST_ROWS = 200
 """Rows of who may and who did that are shown; the CSV has all."""

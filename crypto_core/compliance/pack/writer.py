@@ -30,7 +30,7 @@ from crypto_core.compliance.records.record import EvidenceRecord
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
 from crypto_core.database.state.journal_export import journal_lines
 from crypto_core.errors import DatabaseError, KeydeckError
-from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.guarded_change import Outcome
 from crypto_core.guard.signature import Signature, Signer
 from crypto_core.lists.new_files import ExportError, followed
 from crypto_core.proof.journal import NOT_ANCHORED

@@ -11,7 +11,7 @@ from crypto_core.compliance.assessment import Judgement, judge
 from crypto_core.compliance.control import FrameworkControl
 from crypto_core.compliance.control_tests import ALL_TESTS
 from crypto_core.compliance.period.period import AuditPeriod
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Severity
 from crypto_core.text.clean_text import NO_TEXT, CleanText, clean, cleans
 from crypto_core.text.counts import counted, listed
 from crypto_core.text.json_records import JsonRecord, shape

@@ -15,13 +15,13 @@ from crypto_core.compliance.records.record import EvidenceRecord, read_record
 from crypto_core.compliance.records.record_table import EvidenceRecordTable, RecordChainEnd
 from crypto_core.compliance.snapshot import Lack, MissingPart, Snapshot, SnapshotPart, snapshot_json
 from crypto_core.compliance.snapshot_reader import SnapshotReader
-from crypto_core.database.connection.retries import repeated_if_rolled_back
+from crypto_core.database.connection.transactions import repeated_if_rolled_back
 from crypto_core.database.state.installation import require_schemas
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
 from crypto_core.errors import KeydeckError, KmsError, SettingsError
 from crypto_core.guard.guard import Guard
-from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.guarded_change import Outcome
 from crypto_core.guard.signature import Signature, Signer
 from crypto_core.proof.forms import FIRST, RECORD, Checkpoint, canonical
 from crypto_core.text.clean_text import NO_TEXT, CleanText, clean, cleans

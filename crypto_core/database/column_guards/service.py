@@ -43,8 +43,7 @@ from crypto_core.envelope import ENVELOPE_FORMATS, Format
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent
 from crypto_core.guard.guard import Guard
-from crypto_core.guard.guarded_change import Ended, GuardedChange, Run, unless_changed
-from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.guarded_change import Ended, GuardedChange, Outcome, Run, unless_changed
 from crypto_core.text.counts import counted
 
 ACTION = "guard"

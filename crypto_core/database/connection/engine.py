@@ -1,6 +1,9 @@
 """Connections to PostgreSQL: time limits, read-only transactions, and every failure as an error of ours.
 
 SQLSTATE codes: PostgreSQL documentation, appendix A.
+
+By RDS's IAM authentication each new connection logs in with a token of its own, good for 15 minutes.
+https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.IAMDBAuth.html
 """
 
 from __future__ import annotations
@@ -12,28 +15,58 @@ from contextlib import contextmanager
 from threading import Event
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from crypto_core import errors
 from crypto_core.cancellation import Cancellation, stop_if
 from crypto_core.database.connection import login_failures
-from crypto_core.database.connection.canceller import cancelling
-from crypto_core.database.connection.iam_tokens import TokenSource, log_in_by_token
+from crypto_core.database.connection.interruption import LIMIT_SECONDS, cancelling
 from crypto_core.database.connection.pool import SharedPool, refuses_transactions
-from crypto_core.database.connection.transaction_start import (
+from crypto_core.database.connection.transactions import (
     ON_OWN_PATH,
     STATEMENT_TIMEOUT_SECONDS,
     LimitedCursor,
     Reach,
     connection_of,
 )
-from crypto_core.database.connection.urls import parse_database_url
-from crypto_core.database.connection.watchdog import LIMIT_SECONDS
+from crypto_core.database.connection.urls import DatabaseUrl, parse_database_url
 from crypto_core.database.qualified_sql import qualify, text
 from crypto_core.database.schema import SCHEMA, journal, journal_end, metadata
-from crypto_core.log.level_caps import cap
+from crypto_core.errors import DatabaseLoginError, KeydeckError
+from crypto_core.log.redaction import cap
 from crypto_core.text.clean_text import clean
+
+TokenSource = Callable[[str, int, str, str | None], str]
+"""Gives a token for host, port, user and Region, None for the configured one. Raises KeydeckError."""
+
+_DEFAULT_PORT = 5432
+_RDS_HOST = re.compile(r"(?i).+\.([a-z]{2}(?:-[a-z]+)+-\d)\.rds\.amazonaws\.com(?:\.cn)?")
+
+
+def region_of_host(host: str) -> str | None:
+    """Return the Region that an RDS endpoint's name holds, None for another name."""
+    found = _RDS_HOST.fullmatch(host)
+    return found[1].lower() if found else None
+
+
+def log_in_by_token(engine: Engine, url: DatabaseUrl, source: TokenSource) -> None:
+    """Have each new connection of an engine send a token as the password.
+
+    Connecting raises DatabaseLoginError where AWS's credentials give none.
+    """
+    host, port = url.hosts[0], int(next(filter(None, url.ports), _DEFAULT_PORT))
+
+    @event.listens_for(engine, "do_connect")
+    def connect(dialect: Any, _: Any, arguments: Any, keywords: dict[str, Any]) -> Any:
+        try:
+            token = source(host, port, str(url.user), region_of_host(host))
+        except KeydeckError as error:
+            raise DatabaseLoginError(
+                f"No IAM token for the database: {error.message}", remedy=error.remedy
+            ) from error
+        return dialect.connect(*arguments, **{**keywords, "password": token})
+
 
 CONNECT_TIMEOUT_SECONDS = 5
 LONGEST_CONNECT_SECONDS = 30

@@ -14,8 +14,15 @@ from urllib.parse import parse_qsl, unquote
 
 from sqlalchemy.engine import URL
 
-from crypto_core.database.connection.server_settings import ServerSettings, server_settings
-from crypto_core.database.connection.url_parameters import ON, PARAMETERS, PRISMA, SSL_MODES, Parameter
+from crypto_core.database.connection.url_parameters import (
+    ON,
+    PARAMETERS,
+    PRISMA,
+    SSL_MODES,
+    Parameter,
+    ServerSettings,
+    server_settings,
+)
 from crypto_core.errors import SettingsError
 from crypto_core.text.clean_text import clean
 

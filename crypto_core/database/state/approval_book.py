@@ -21,19 +21,34 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection, Engine, cast, literal, literal_column, select
 
 from crypto_core.database.connection.engine import connected
-from crypto_core.database.connection.retries import repeated_if_rolled_back
+from crypto_core.database.connection.transactions import repeated_if_rolled_back
 from crypto_core.database.dialect import JSONB, clock_now, database_identity
 from crypto_core.database.schema import approval as table
 from crypto_core.database.state.installation import require_schema
 from crypto_core.database.state.journal import Journal
 from crypto_core.errors import ApprovalNeededError, KmsError, ReadOnlyError, RefusedError
-from crypto_core.guard import approval_digest
-from crypto_core.guard.approval_proof import ApprovalCalls, DeliveredCalls, context_of, proof_of
+from crypto_core.guard.approval_proof import (
+    ApprovalCalls,
+    DeliveredCalls,
+    context_of,
+    person_of,
+    proof_of,
+    same_person,
+)
 from crypto_core.guard.approval_purpose import Purpose
-from crypto_core.guard.approvals import ADVISORY, DEFAULT_MINUTES, Approval, Decision
-from crypto_core.guard.distinct_people import person_of, same_person
+from crypto_core.guard.approvals import (
+    ADVISORY,
+    DEFAULT_MINUTES,
+    Approval,
+    Decision,
+    changed_parts,
+    differing_parts,
+    parts_in_words,
+    parts_of,
+    request_digest,
+)
+from crypto_core.guard.guarded_change import Outcome, ended_by
 from crypto_core.guard.operations import operation_of
-from crypto_core.guard.outcome import Outcome, ended_by
 from crypto_core.proof.forms import another_database
 from crypto_core.text.clean_text import NO_TEXT, CleanText, clean
 
@@ -149,13 +164,13 @@ class ApprovalBook:
                     if not same_person(me, found.decided_by):
                         raise _denied(found)
                     break
-                differing = approval_digest.differing_parts(found, fresh)
+                differing = differing_parts(found, fresh)
                 if not differing:
                     return found, ""
                 if found.decision is Decision.APPROVED and not other:
                     other = _of_another(found, fresh, differing)
-            parts = approval_digest.parts_of(fresh)
-            fresh = replace(fresh, request_digest=clean(approval_digest.request_digest(parts)))
+            parts = parts_of(fresh)
+            fresh = replace(fresh, request_digest=clean(request_digest(parts)))
             row = {name: getattr(fresh, name) for name in _STORED} | {"parts": parts, "known": len(there)}
             more = {"in_place_of": other} if other else {}
             self._call(Purpose.ASK, fresh)
@@ -211,7 +226,7 @@ class ApprovalBook:
                 _may_decide(found, me, shown, approve=approve)
                 made = replace(found, decision=decision, decided_by=clean(me, 512), decided_at=now)
                 unrecorded = self._call(Purpose.APPROVE if approve else Purpose.DENY, found)
-                row = {"decided_by": me, "decided_at": now, "decided_parts": approval_digest.parts_of(found)}
+                row = {"decided_by": me, "decided_at": now, "decided_parts": parts_of(found)}
                 if self._record(f"approvals {verb}", made, row, connection, actor, unrecorded) is None:
                     raise _outrun(found)
         except (RefusedError, KmsError) as error:
@@ -428,11 +443,11 @@ def _approval(row: Any, now: datetime, here: _Databases = _NOWHERE) -> Approval:
 
 def _changed(found: Approval, kept: Any) -> str:
     """The parts of a request that are not as they were kept, in words; "" for none."""
-    parts = approval_digest.parts_of(found)
-    changed = approval_digest.changed_parts(parts, kept if isinstance(kept, Mapping) else {})
-    if not changed and approval_digest.request_digest(parts) != found.request_digest:
+    parts = parts_of(found)
+    changed = changed_parts(parts, kept if isinstance(kept, Mapping) else {})
+    if not changed and request_digest(parts) != found.request_digest:
         return "digest"
-    return approval_digest.in_words(changed) if changed else ""
+    return parts_in_words(changed) if changed else ""
 
 
 def _confirmed(found: Approval, delivered: DeliveredCalls) -> Approval:
@@ -453,7 +468,7 @@ def _of_another(found: Approval, fresh: Approval, differing: Iterable[str]) -> s
         )
     return (
         f"The approval of request {found.id} does not hold for this: what was approved differs in its "
-        f"{approval_digest.in_words(differing)}."
+        f"{parts_in_words(differing)}."
     )
 
 

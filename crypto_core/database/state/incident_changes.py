@@ -24,7 +24,7 @@ from crypto_core.database.schema import (
 )
 from crypto_core.database.state.journal import Journal
 from crypto_core.errors import UnknownIncidentError
-from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.guarded_change import Outcome
 from crypto_core.incident_records import EvidencePiece
 
 OPEN, CLOSED, TODO = "open", "closed", "to do"

@@ -15,7 +15,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, Engine, and_, case, func, insert, select, update
 
 from crypto_core.database.connection.engine import connected
-from crypto_core.database.connection.retries import repeated_if_rolled_back
+from crypto_core.database.connection.transactions import repeated_if_rolled_back
 from crypto_core.database.dialect import clock, seconds_ago
 from crypto_core.database.schema import job, job_chunk, job_runner, job_token
 from crypto_core.errors import UnknownJobError

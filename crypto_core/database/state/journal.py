@@ -20,14 +20,13 @@ from sqlalchemy import Connection, Engine, Select, and_, func, not_, select
 
 from crypto_core.database.connection.engine import connected, note_entry, told_apart
 from crypto_core.database.connection.lock_holders import LOCK_NOT_AVAILABLE, holding, lock_holders
-from crypto_core.database.connection.retries import repeated_if_rolled_back
+from crypto_core.database.connection.transactions import repeated_if_rolled_back
 from crypto_core.database.schema import SCHEMA
 from crypto_core.database.schema import journal as table
 from crypto_core.database.schema import journal_end as end
 from crypto_core.database.state.journal_entry import entry_of, selecting, told_in
 from crypto_core.errors import DatabaseError, DatabaseTimeoutError
-from crypto_core.guard.guarded_change import TEXT
-from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.guarded_change import TEXT, Outcome
 from crypto_core.guard.signature import SigningTime
 from crypto_core.proof.forms import FIRST, JournalEntry, WrittenLast
 from crypto_core.proof.journal import Chain

@@ -12,18 +12,16 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar
 
-from crypto_core.database.state.checkpoint import MOST_LOST
 from crypto_core.database.state.installation import require_schemas
 from crypto_core.database.state.journal import chained, written_last
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints, stored_checkpoints
-from crypto_core.database.state.journal_verification import JournalCheck
+from crypto_core.database.state.journal_verification import MOST_LOST, JournalCheck
 from crypto_core.errors import RefusedError
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent, Danger, document_digest
 from crypto_core.guard.guard import Guard
-from crypto_core.guard.guarded_change import Ended, GuardedChange, Run
+from crypto_core.guard.guarded_change import Ended, GuardedChange, Outcome, Run
 from crypto_core.guard.operations import BY_NAME
-from crypto_core.guard.outcome import Outcome
 from crypto_core.proof.forms import Checkpoint, JournalBreak, JournalEntry, SignedEntry
 from crypto_core.proof.journal import JournalContents
 from crypto_core.text.clean_text import CleanText, clean, cleans

@@ -24,11 +24,10 @@ from sqlalchemy import Connection, select
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.schema import journal_checkpoint as table
 from crypto_core.database.state.anchors.checkpoint_anchors import Anchoring, AnchorOutcome
-from crypto_core.database.state.checkpoint import ACTION, break_from
 from crypto_core.database.state.installation import require_schemas
 from crypto_core.database.state.journal import Journal, chained, written_last
 from crypto_core.database.state.journal_entry import microseconds, moment_of
-from crypto_core.database.state.journal_verification import JournalCheck, check
+from crypto_core.database.state.journal_verification import ACTION, JournalCheck, break_from, check
 from crypto_core.errors import RefusedError, SettingsError
 from crypto_core.guard.guard import Guard
 from crypto_core.guard.signature import Signature, Signer, asking

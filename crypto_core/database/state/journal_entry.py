@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, Text, and_, cast, extract, select
 
 from crypto_core.database.schema import journal as table
-from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.guarded_change import Outcome
 from crypto_core.proof.forms import UNREADABLE, JournalEntry, document_of
 
 NO_MOMENT = datetime.min.replace(tzinfo=UTC)

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from crypto_core.database.connection.engine import connected
-from crypto_core.database.connection.retries import repeated_if_rolled_back
+from crypto_core.database.connection.transactions import repeated_if_rolled_back
 from crypto_core.database.dialect import privilege_on
 from crypto_core.database.schema import key_answer
 from crypto_core.database.state.installation import is_newer

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy import ColumnElement, Engine, Select, func, select
 
 from crypto_core.database.connection.engine import connected
-from crypto_core.database.connection.retries import repeated_if_rolled_back
+from crypto_core.database.connection.transactions import repeated_if_rolled_back
 from crypto_core.database.schema import envelope_backup, journal
 from crypto_core.database.tokens.catalogue import Catalogue
 from crypto_core.database.tokens.expressions import digest_of, format_of, has_token_bytes, is_among
@@ -26,7 +26,7 @@ from crypto_core.database.tokens.store import StoredToken, digest
 from crypto_core.database.tokens.tables import TokenColumn
 from crypto_core.envelope import Format, classify
 from crypto_core.errors import MissingSchemaError
-from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.guarded_change import Outcome
 from crypto_core.key_names import same_key
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret

@@ -10,19 +10,18 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine
 
 from crypto_core.database.connection.engine import REACH, connected
-from crypto_core.database.connection.transaction_start import POWERFUL
+from crypto_core.database.connection.transactions import POWERFUL
 from crypto_core.database.dialect import VERSION_NUMBER, place_oid
 from crypto_core.database.qualified_sql import text
 from crypto_core.database.tokens.attached_code import UPDATE, AttachedCode, attached_code, is_walled_off
 from crypto_core.database.tokens.decoys import NO_DECOYS, Decoys, ReadDecoys, no_decoys
-from crypto_core.database.tokens.hidden_rows import hidden_rows
-from crypto_core.database.tokens.placed_tables import NAMED, placed_tables, view_columns
+from crypto_core.database.tokens.placed_tables import NAMED, hidden_rows, placed_tables, view_columns
 from crypto_core.database.tokens.tables import PLATFORM_TABLES, IdKind, TokenColumn, TokenTable, placed_names
 from crypto_core.errors import InvalidReferenceError
 from crypto_core.references import RowRef, TokenRef, composite_id
 from crypto_core.text.clean_text import CleanText, clean
 from crypto_core.text.counts import listed
-from crypto_core.text.likeness import meant
+from crypto_core.text.typed_names import meant
 
 
 @dataclass(frozen=True, slots=True)

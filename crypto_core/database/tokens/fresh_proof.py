@@ -28,12 +28,12 @@ from crypto_core import errors
 from crypto_core.cancellation import stop_if
 from crypto_core.cipher import TokenCipher
 from crypto_core.database.connection.engine import told_apart
+from crypto_core.database.connection.lock_holders import wait_for_writers
 from crypto_core.database.tokens import attribution, lost_tokens
 from crypto_core.database.tokens.attribution_cache import KnownAttribution, Wrapping, once_a_key
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.census import Census, GroupCount, take_census
 from crypto_core.database.tokens.decoys import DecoyCount
-from crypto_core.database.tokens.open_writers import wait_for_writers
 from crypto_core.database.tokens.store import StoredToken, TokenScope, TokenStore
 from crypto_core.database.tokens.sweep.results import Sweep
 from crypto_core.database.tokens.sweep.service import SweepService

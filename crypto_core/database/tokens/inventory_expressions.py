@@ -13,7 +13,7 @@ from crypto_core.database.tokens import expressions as sql
 from crypto_core.database.tokens.tables import TokenTable
 from crypto_core.database.tokens.token_source import TokenSource, token_source, without_decoys
 from crypto_core.envelope import ENVELOPE_FORMATS, PROVIDER_PREFIXES, STORED_PREFIXES, Format
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Severity
 from crypto_core.lists.coverage import Evidence
 from crypto_core.lists.filter_language import Field, ValueKind
 

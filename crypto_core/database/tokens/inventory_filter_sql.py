@@ -20,7 +20,7 @@ from crypto_core.database.tokens.attribution_cache import Wrapping
 from crypto_core.database.tokens.inventory_expressions import ColumnPlace, has_format, leaked_by
 from crypto_core.database.tokens.key_expressions import KeyView
 from crypto_core.envelope import ENVELOPE_FORMATS, PROVIDER_PREFIXES, Format
-from crypto_core.findings.severity import FORMAT_SEVERITY
+from crypto_core.findings.finding import FORMAT_SEVERITY
 from crypto_core.lists.coverage import Evidence
 from crypto_core.lists.filter_language import Alternative, Clause, Either, Term, simplified, terms_of
 from crypto_core.lists.regular_expression import Pattern

@@ -9,7 +9,7 @@ from typing import Any
 
 from crypto_core.database.tokens.decoys import DECOY_SIGN
 from crypto_core.envelope import Format
-from crypto_core.findings.severity import FORMAT_SEVERITY, Severity
+from crypto_core.findings.finding import FORMAT_SEVERITY, Severity
 from crypto_core.lists.coverage import Evidence
 from crypto_core.lists.sheet import NOTHING, Reader, Sheet, SheetField, Words
 from crypto_core.lists.tone import Tone

@@ -22,7 +22,7 @@ from crypto_core.database.tokens.inventory_expressions import ColumnPlace, has_f
 from crypto_core.database.tokens.key_expressions import KeyView
 from crypto_core.database.tokens.tables import TokenTable
 from crypto_core.envelope import Format
-from crypto_core.findings.severity import FORMAT_SEVERITY, Severity
+from crypto_core.findings.finding import FORMAT_SEVERITY, Severity
 from crypto_core.lists.coverage import Evidence
 
 Value = str | int

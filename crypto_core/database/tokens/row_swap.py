@@ -10,7 +10,7 @@ from sqlalchemy.sql.expression import TableClause
 
 from crypto_core import errors
 from crypto_core.database.connection.lock_holders import LOCK_NOT_AVAILABLE
-from crypto_core.database.connection.transaction_start import ON_OWN_PATH
+from crypto_core.database.connection.transactions import ON_OWN_PATH
 from crypto_core.database.dialect import place_oid
 from crypto_core.database.qualified_sql import text
 from crypto_core.database.tokens import expressions as sql

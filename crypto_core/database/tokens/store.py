@@ -23,8 +23,11 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from crypto_core import errors
 from crypto_core.database.connection.engine import connected, finish_with_next, own_entries
 from crypto_core.database.connection.lock_holders import LOCK_NOT_AVAILABLE
-from crypto_core.database.connection.retries import repeated_if_cut_off, repeated_if_rolled_back
-from crypto_core.database.connection.transaction_start import LOCK_TIMEOUT_SECONDS
+from crypto_core.database.connection.transactions import (
+    LOCK_TIMEOUT_SECONDS,
+    repeated_if_cut_off,
+    repeated_if_rolled_back,
+)
 from crypto_core.database.qualified_sql import text
 from crypto_core.database.schema import envelope_backup
 from crypto_core.database.tokens import expressions as sql

@@ -17,11 +17,10 @@ from crypto_core.envelope import ENVELOPE_FORMATS, Format
 from crypto_core.errors import DatabaseError, RefusedError
 from crypto_core.forensics.copies.attribution import CopyAttribution, Known
 from crypto_core.forensics.copies.copy_table import CopyRow, add_copy, registered_copies, remove_copy
-from crypto_core.forensics.copies.report import ENABLED, CopyReport
-from crypto_core.forensics.copies.scan_reader import read_copy
+from crypto_core.forensics.copies.report import ENABLED, CopyReport, read_copy
 from crypto_core.guard.guard import Guard
+from crypto_core.guard.guarded_change import Outcome
 from crypto_core.guard.operations import BY_NAME
-from crypto_core.guard.outcome import Outcome
 from crypto_core.keys.dependent_copies import NeedingCopies, NeedingCopy, ScannedCopy
 from crypto_core.text.clean_text import CleanText, clean, cleans
 from crypto_core.text.counts import counted

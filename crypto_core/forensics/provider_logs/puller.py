@@ -16,8 +16,15 @@ from crypto_core.forensics.provider_logs.apis import LOG_APIS, LogApi, LogPage, 
 from crypto_core.forensics.provider_logs.content import Malformed, record_of
 from crypto_core.forensics.provider_logs.event import ProviderEvent, milliseconds_of, moment_of
 from crypto_core.forensics.provider_logs.mappings import MalformedEventError, read_event
-from crypto_core.forensics.provider_logs.schema import bring_up_to_date, is_there, pull
-from crypto_core.forensics.provider_logs.store import PULLED, CoverBook, ProviderLog, add_events
+from crypto_core.forensics.provider_logs.store import (
+    PULLED,
+    CoverBook,
+    ProviderLog,
+    add_events,
+    bring_up_to_date,
+    is_there,
+    pull,
+)
 from crypto_core.providers.endpoints import Endpoints
 from crypto_core.providers.messages import NoAnswer, sendable
 from crypto_core.providers.transport import Clock, Transport

@@ -1,4 +1,7 @@
-"""Providers' events in the event store's file: in, each once; out, by filter, token and place."""
+"""Providers' events in the event store's file: in, each once; out, by filter, token and place.
+
+Their tables are made with the first of them, and versioned.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +12,116 @@ from datetime import datetime
 from threading import Event
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, or_, select
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Row,
+    Select,
+    Table,
+    Text,
+    delete,
+    func,
+    inspect,
+    or_,
+    select,
+    text,
+)
 
 from crypto_core.errors import EventStoreError, EventVanishedError
 from crypto_core.forensics.provider_logs.event import ProviderEvent, milliseconds_of, moment_of
-from crypto_core.forensics.provider_logs.schema import TEXTS, bring_up_to_date, cover, event, is_there, pull
 from crypto_core.text.clean_text import clean, cleans
 from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.text.moments import in_utc
 from crypto_core.trail.record_compression import DictionaryPacker
-from crypto_core.trail.store.bulk_insert import insert
 from crypto_core.trail.store.database import StoreFile
 from crypto_core.trail.store.pulls import add_window
+from crypto_core.trail.store.schema import insert, numbers, texts
+
+VERSION = 1
+"""Kept in provider_layout; tables of a higher one are not touched."""
+
+metadata = MetaData()
+
+TEXTS = ("action", "actor", "address", "agent", "target", "place", "access")
+
+
+layout = Table("provider_layout", metadata, Column("version", Integer, primary_key=True))
+
+event = Table(
+    "provider_event",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    *texts("provider"),
+    Column("identity", LargeBinary, nullable=False),
+    *texts("event_id"),
+    *numbers("at"),
+    *texts(*TEXTS),
+    Column("token_hash", LargeBinary),
+    Column("body", LargeBinary, nullable=False),
+)
+"""`at` is in milliseconds since 1970, UTC; `identity` 16 bytes of the event's id; `body` is packed."""
+
+cover = Table(
+    "provider_cover",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    *texts("provider", "place", "origin"),
+    *numbers("since", "until"),
+)
+"""Periods of which all events are there, in milliseconds; `origin` says by what that is known."""
+
+pull = Table(
+    "provider_pull",
+    metadata,
+    *texts("provider", "place", key=True),
+    *numbers("since", "until"),
+    *texts("position"),
+)
+"""Pulls that did not come to their end: where they go on."""
+
+token_hash = Table(
+    "provider_token_hash",
+    metadata,
+    Column("reference", Text, primary_key=True),
+    Column("token_hash", LargeBinary, primary_key=True),
+    *texts("origin"),
+    *numbers("noted_at"),
+    Column("replaced_at", Integer),
+)
+"""The SHA-256 of tokens that an operator opened to compare them: a later one of a reference replaces it."""
+
+Index("ix_provider_event", event.c.provider, event.c.identity, unique=True)
+Index("ix_provider_event_at", event.c.at, event.c.id)
+Index("ix_provider_event_hash", event.c.token_hash, event.c.at, sqlite_where=text("token_hash IS NOT NULL"))
+Index("ix_provider_event_place", event.c.provider, event.c.place, event.c.at)
+Index("ix_provider_event_from", event.c.provider, event.c.address, event.c.at)
+
+
+def is_there(connection: Connection) -> bool:
+    """Whether the file holds these tables. Raises EventStoreError for those of a newer Keydeck."""
+    if not inspect(connection).has_table(layout.name):
+        return False
+    version = connection.exec_driver_sql("SELECT max(version) FROM provider_layout").scalar() or 0
+    if version > VERSION:
+        raise EventStoreError(
+            "The providers' events in the store were written by a newer Keydeck.",
+            remedy="Upgrade Keydeck, or name another file with KEYDECK_EVENTS_FILE.",
+        )
+    return bool(version == VERSION)
+
+
+def bring_up_to_date(connection: Connection) -> None:
+    """Make the tables that are missing, in the caller's transaction. Raises EventStoreError as above."""
+    if is_there(connection):
+        return
+    metadata.create_all(connection)
+    connection.exec_driver_sql("INSERT OR REPLACE INTO provider_layout (version) VALUES (?)", (VERSION,))
+
 
 _COLUMNS = ("provider", "identity", "event_id", "at", *TEXTS, "token_hash", "body")
 _TOLD = tuple(event.c[name] for name in ("provider", "event_id", "at", *TEXTS, "token_hash", "body"))

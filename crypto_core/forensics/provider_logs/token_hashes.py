@@ -16,7 +16,7 @@ from sqlalchemy.dialects.sqlite import insert
 
 from crypto_core.forensics.provider_logs.event import milliseconds_of, moment_of
 from crypto_core.forensics.provider_logs.mappings import hash_of
-from crypto_core.forensics.provider_logs.schema import bring_up_to_date, is_there, token_hash
+from crypto_core.forensics.provider_logs.store import bring_up_to_date, is_there, token_hash
 from crypto_core.providers.service import ProviderService
 from crypto_core.references import TokenRef
 from crypto_core.text.clean_text import CleanText, clean

@@ -44,8 +44,7 @@ from crypto_core.forensics.token_search.index_plan import (
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent
 from crypto_core.guard.guard import Guard
-from crypto_core.guard.guarded_change import Ended, GuardedChange, Recorder, Run
-from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.guarded_change import Ended, GuardedChange, Outcome, Recorder, Run
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.reencryption.bulk.ports import Opened
 from crypto_core.reencryption.plan import RunProgress

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, TextClause, select
 
 from crypto_core.database.connection.engine import finish_with_next
-from crypto_core.database.connection.transaction_start import ON_OWN_PATH
+from crypto_core.database.connection.transactions import ON_OWN_PATH
 from crypto_core.database.dialect import place_oid
 from crypto_core.database.qualified_sql import text
 from crypto_core.database.tokens.decoys import Decoy

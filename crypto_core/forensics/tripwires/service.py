@@ -47,9 +47,8 @@ from crypto_core.forensics.tripwires.tripwire_keys import TripwireKeys
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent
 from crypto_core.guard.guard import Guard
-from crypto_core.guard.guarded_change import Ended, GuardedChange, Run, unless_changed
+from crypto_core.guard.guarded_change import Ended, GuardedChange, Outcome, Run, unless_changed
 from crypto_core.guard.operations import BY_NAME
-from crypto_core.guard.outcome import Outcome
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.receipts.call_subject import CallSubject
 from crypto_core.secret import exposed

@@ -27,8 +27,7 @@ from crypto_core.database.tokens.lost_tokens import (
 )
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent, Danger, Origin
-from crypto_core.guard.guarded_change import Ended, GuardedChange, Run
-from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.guarded_change import Ended, GuardedChange, Outcome, Run
 from crypto_core.incidents.model import EntryKind, IncidentState, IncidentView
 from crypto_core.incidents.runbooks.catalogue import CaptureKind
 from crypto_core.incidents.steps.evidence_text import Hiding, kept_text

@@ -19,8 +19,7 @@ from crypto_core.incidents.keys.subject import ENCRYPT_JOB, JOB, elsewhere, ever
 from crypto_core.incidents.runbooks.catalogue import CaptureKind
 from crypto_core.incidents.steps.step_contracts import Captured, IncidentCapture, Situation
 from crypto_core.incidents.tool_services import ToolServices
-from crypto_core.keys.last_use import LastUse, last_use_since
-from crypto_core.keys.state import KeyState
+from crypto_core.keys.state import KeyState, LastUse, last_use_since
 from crypto_core.lists.coverage import Coverage
 from crypto_core.text.clean_text import json_escaped
 

@@ -38,7 +38,7 @@ from crypto_core.keys.policy.conditions import narrowings
 from crypto_core.keys.policy.document import PolicyDocument, Statement, parse_policy
 from crypto_core.keys.policy.least_privilege import NEEDS, Role
 from crypto_core.keys.policy.policy_reader import KeyPolicy
-from crypto_core.keys.principal import PolicyPrincipal
+from crypto_core.keys.principals import PolicyPrincipal
 from crypto_core.keys.state import KeyState
 
 PLATFORM, GRANTS = "platform", "grants"

@@ -40,7 +40,7 @@ from crypto_core.incidents.suspects import Suspect
 from crypto_core.key_names import short_key
 from crypto_core.keys.changes.change import DEFAULT_PERIOD_DAYS, ChangeKind, KeyChange
 from crypto_core.keys.policy.least_privilege import Role
-from crypto_core.keys.replacement.access import USES
+from crypto_core.keys.replacement import USES
 from crypto_core.keys.state import PENDING_DELETION, KeyState
 from crypto_core.text.clean_text import clean
 

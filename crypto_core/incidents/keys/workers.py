@@ -24,9 +24,9 @@ from crypto_core.keys.policy.access import Access
 from crypto_core.keys.policy.block_statement import BlockStatement, stands
 from crypto_core.keys.policy.least_privilege import Role, is_principal
 from crypto_core.keys.policy.policy_reader import KeyPolicy
-from crypto_core.keys.replacement.access import USES
+from crypto_core.keys.principals import is_service_linked
+from crypto_core.keys.replacement import USES
 from crypto_core.keys.state import KeyState
-from crypto_core.principal_names import is_service_linked
 from crypto_core.text.clean_text import clean
 from crypto_core.text.counts import listed
 from crypto_core.trail.rules.rule_context import name_of

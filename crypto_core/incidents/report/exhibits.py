@@ -26,10 +26,10 @@ from crypto_core.incidents.runbooks.catalogue import CaptureKind
 from crypto_core.incidents.steps.evidence_text import NOTHING_SHA256
 from crypto_core.providers.answers import Liveness
 from crypto_core.references import TokenRef, parse_reference
-from crypto_core.reports.words import moment
 from crypto_core.text.clean_text import clean
 from crypto_core.text.counts import counted, first_lines
 from crypto_core.text.json_records import JsonRecordError, record_of
+from crypto_core.text.moments import moment
 
 NO_KEY = "no KMS key, or not known"
 _MOST_THEFTS = 200

@@ -12,12 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 
-from crypto_core.database.state.checkpoint import told_break
 from crypto_core.database.state.journal import Journal, JournalEntry
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
-from crypto_core.database.state.journal_verification import JournalCheck
+from crypto_core.database.state.journal_verification import JournalCheck, told_break
 from crypto_core.errors import DatabaseError, MissingSchemaError, RefusedError
-from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.guarded_change import Outcome
 from crypto_core.guard.signature import Signer, SigningTime
 from crypto_core.incidents.model import IncidentView
 from crypto_core.incidents.report.exhibits import read
@@ -34,9 +33,8 @@ from crypto_core.incidents.report.sections.tokens import TokensSection
 from crypto_core.incidents.report.signature import NO_KEY, ReportCheck, check_report, exported, sign
 from crypto_core.reports.cells import ReportPage
 from crypto_core.reports.foreign_text import masked
-from crypto_core.reports.html import as_html
+from crypto_core.reports.html import as_html, stylesheet
 from crypto_core.reports.markdown import as_markdown
-from crypto_core.reports.stylesheet import stylesheet
 from crypto_core.text.clean_text import clean
 
 SECTIONS: tuple[type[ReportSection], ...] = (

@@ -13,7 +13,7 @@ from threading import Event
 from crypto_core.cancellation import stop_if
 from crypto_core.database.state.incident_changes import EvidenceDraft
 from crypto_core.errors import InterruptedRunError, KeydeckError, RefusedError
-from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.guarded_change import Outcome
 from crypto_core.incident_records import EvidencePiece
 from crypto_core.incidents.model import EntryKind, IncidentView, StepState, StepView
 from crypto_core.incidents.runbooks.catalogue import CaptureKind

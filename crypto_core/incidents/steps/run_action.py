@@ -16,10 +16,10 @@ from dataclasses import replace
 from threading import Event
 
 from crypto_core import errors
-from crypto_core.database.state.step_lease import leased
-from crypto_core.guard.allowed_operations import performing
+from crypto_core.database.state.leases import leased
 from crypto_core.guard.consent import Consent, require
-from crypto_core.guard.outcome import Outcome, ended_by
+from crypto_core.guard.guarded_change import Outcome, ended_by
+from crypto_core.guard.held_step import performing
 from crypto_core.incidents.model import EntryKind, IncidentView, StepState, StepView
 from crypto_core.incidents.runbooks.catalogue import StepAction
 from crypto_core.incidents.steps.conditions import require_decided

@@ -6,7 +6,7 @@ from dataclasses import replace
 from threading import Event
 
 from crypto_core.errors import RefusedError
-from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.guarded_change import Outcome
 from crypto_core.incidents.model import (
     CheckResult,
     CheckState,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from crypto_core.database.state.incident_changes import IncidentChange
 from crypto_core.errors import KeydeckError, RefusedError
-from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.guarded_change import Outcome
 from crypto_core.incidents.model import EntryKind, IncidentView, StepState, StepView, undecided
 from crypto_core.incidents.runbooks.runbook import Runbook
 from crypto_core.incidents.steps.conditions import consequences

@@ -20,7 +20,7 @@ from crypto_core.incidents.tokens.liveness import captured_liveness, liveness_ro
 from crypto_core.incidents.tokens.marks import Held, TokenMark
 from crypto_core.incidents.tokens.token_action import AgreedRun, TokenAction
 from crypto_core.incidents.tool_services import ToolServices
-from crypto_core.lists.secret_file import read_secret_file
+from crypto_core.lists.own_file import read_secret_file
 from crypto_core.providers.answers import Liveness
 from crypto_core.reencryption.replacing_token.entry_lines import entries_of
 from crypto_core.reencryption.replacing_token.many import ManyEntries, RowEntry

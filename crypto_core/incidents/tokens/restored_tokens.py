@@ -12,8 +12,7 @@ from typing import Any
 from sqlalchemy import Engine, func, literal, select
 from sqlalchemy import Text as SqlText
 
-from crypto_core.database.connection.engine import connected, open_engine
-from crypto_core.database.connection.iam_tokens import TokenSource
+from crypto_core.database.connection.engine import TokenSource, connected, open_engine
 from crypto_core.database.dialect import IDENTITY
 from crypto_core.database.tokens.attribution_cache import AttributionCache
 from crypto_core.database.tokens.catalogue import LiveCatalogue

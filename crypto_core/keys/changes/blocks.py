@@ -12,8 +12,8 @@ from threading import Event
 from crypto_core.cancellation import stop_if
 from crypto_core.database.state.journal import EntryFilter, Journal
 from crypto_core.errors import DatabaseError, KmsError, PolicyError, RefusedError
+from crypto_core.guard.guarded_change import Outcome
 from crypto_core.guard.operations import ChangeKind
-from crypto_core.guard.outcome import Outcome
 from crypto_core.key_names import region_of, short_key
 from crypto_core.keys.changes.key_reader import KeyReader
 from crypto_core.keys.policy.block_statement import arns_of, blocked_by

@@ -13,7 +13,7 @@ from crypto_core.keys.policy.block_statement import BlockStatement, arns_of
 from crypto_core.keys.policy.document import MOST_BYTES
 from crypto_core.keys.policy.least_privilege import Role
 from crypto_core.text.clean_text import clean
-from crypto_core.text.file_paths import expanded
+from crypto_core.text.typed_names import expanded
 
 PERIOD_DAYS = range(90, 2561)
 """Days between automatic rotations (API reference, EnableKeyRotation)."""

@@ -17,11 +17,10 @@ from crypto_core.keys.changes.lifecycle import AUTOMATIC, STATE
 from crypto_core.keys.changes.plan import ChangePlan, Draft
 from crypto_core.keys.changes.policies import POLICY, lockout_warnings, read_policy_fact
 from crypto_core.keys.changes.recipe import CallRecorder, Readings, Recipe, of_key, require_state
-from crypto_core.keys.policy.access import accesses
+from crypto_core.keys.policy.access import accesses, explain
 from crypto_core.keys.policy.block_statement import with_blocks
 from crypto_core.keys.policy.comparison import written
 from crypto_core.keys.policy.document import parse_policy
-from crypto_core.keys.policy.explanation import explain
 from crypto_core.keys.policy.least_privilege import Role, least_privilege
 from crypto_core.keys.state import PENDING_DELETION, KeyState
 

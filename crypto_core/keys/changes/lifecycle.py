@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from crypto_core.errors import RefusedError
-from crypto_core.guard.approval_digest import COUNTED_BY
+from crypto_core.guard.approvals import COUNTED_BY
 from crypto_core.key_names import region_of
 from crypto_core.keys.changes.change import DEFAULT_PERIOD_DAYS, ChangeKind, KeyChange
 from crypto_core.keys.changes.key_reader import TOKENS, KeyReader, every, typed_name

@@ -28,8 +28,8 @@ from crypto_core.keys.policy.block_statement import (
 )
 from crypto_core.keys.policy.comparison import PolicyComparison, compare, effects
 from crypto_core.keys.policy.document import PolicyDocument, parse_policy
+from crypto_core.keys.principals import is_of
 from crypto_core.keys.state import KeyState
-from crypto_core.principal_names import is_of
 from crypto_core.text.clean_text import NO_TEXT, clean, shortened
 
 POLICY = "policy"

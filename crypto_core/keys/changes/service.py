@@ -15,8 +15,7 @@ from crypto_core.database.tokens.sweep.full_read import ReadingProgress
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent, Origin
 from crypto_core.guard.guard import Guard
-from crypto_core.guard.guarded_change import Ended, GuardedChange, Run
-from crypto_core.guard.outcome import Outcome, ended_by
+from crypto_core.guard.guarded_change import Ended, GuardedChange, Outcome, Run, ended_by
 from crypto_core.keys.changes import creation, lifecycle, policies
 from crypto_core.keys.changes.blocks import Blocks, read_blocks
 from crypto_core.keys.changes.change import ChangeKind, KeyChange, check

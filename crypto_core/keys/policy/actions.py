@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 from functools import lru_cache
 
-from crypto_core.keys.policy.patterns import like
+from crypto_core.keys.principals import like
 
 
 class Power(StrEnum):

@@ -13,8 +13,7 @@ from typing import Any
 
 from crypto_core.errors import PolicyError
 from crypto_core.keys.policy.actions import POWERS, named_by
-from crypto_core.keys.policy.patterns import like
-from crypto_core.keys.principal import PolicyPrincipal
+from crypto_core.keys.principals import PolicyPrincipal, like
 from crypto_core.text.clean_text import CleanText, clean
 
 MOST_BYTES = 32 * 1024

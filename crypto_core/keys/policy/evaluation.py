@@ -13,8 +13,7 @@ from enum import StrEnum
 
 from crypto_core.keys.grants import Grant
 from crypto_core.keys.policy.document import Condition, PolicyDocument, Statement
-from crypto_core.keys.policy.patterns import like
-from crypto_core.keys.principal import PolicyPrincipal
+from crypto_core.keys.principals import PolicyPrincipal, like
 
 _CONTEXT = "kms:encryptioncontext:"
 

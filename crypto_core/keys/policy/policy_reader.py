@@ -10,9 +10,8 @@ from crypto_core.errors import KmsError, KmsRequestError, PolicyError
 from crypto_core.key_names import account_of
 from crypto_core.keys.grants import Grant, read_grants
 from crypto_core.keys.inventory import KeyInventory
-from crypto_core.keys.policy.access import Access, accesses
+from crypto_core.keys.policy.access import Access, Sentence, accesses, explain
 from crypto_core.keys.policy.document import PolicyDocument, parse_policy
-from crypto_core.keys.policy.explanation import Sentence, explain
 from crypto_core.keys.state import KeyState
 from crypto_core.text.clean_text import cleans
 

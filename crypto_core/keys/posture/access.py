@@ -12,19 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from crypto_core.findings import controls
-from crypto_core.findings.finding import Gap
+from crypto_core.findings import standards
+from crypto_core.findings.finding import Gap, Severity
 from crypto_core.findings.registry import Facts, Said, rule
-from crypto_core.findings.severity import Severity
-from crypto_core.keys.policy.access import Access
+from crypto_core.keys.policy.access import Access, sentence_of
 from crypto_core.keys.policy.actions import Power, powers
 from crypto_core.keys.policy.conditions import Bound, account_of
-from crypto_core.keys.policy.explanation import sentence_of
-from crypto_core.keys.policy.patterns import like
 from crypto_core.keys.posture.facts import Estate, KeyFacts
+from crypto_core.keys.principals import like
 from crypto_core.text.counts import counted
 
-LEAST = (controls.LEAST_PRIVILEGE, controls.PCI_LEAST_PRIVILEGE)
+LEAST = (standards.LEAST_PRIVILEGE, standards.PCI_LEAST_PRIVILEGE)
 _FULL = frozenset({"Decrypt", "PutKeyPolicy", "ScheduleKeyDeletion"})
 """All three together can open tokens, let others in, and destroy the key: kms:* in all but name."""
 _MOST = 5
@@ -54,7 +52,7 @@ def policy_unknown(facts: KeyFacts) -> Iterator[Gap]:
     Severity.CRITICAL,
     Facts.KEY,
     about="anybody with AWS credentials may use the key; conditions that bind callers are respected",
-    controls=(controls.HUB_PUBLIC, controls.CIS_PUBLIC, *LEAST),
+    controls=(standards.HUB_PUBLIC, standards.CIS_PUBLIC, *LEAST),
 )
 def public(facts: KeyFacts, _: Estate) -> Said:
     found = [a for a in _by_policy(facts) if a.is_public]
@@ -120,7 +118,7 @@ def cross_account(facts: KeyFacts, estate: Estate) -> Said:
     Severity.HIGH,
     Facts.KEY,
     about="roles and users with kms:* beyond KEYDECK_ADMINISTRATORS; medium where none are named",
-    controls=(controls.SEPARATION, *LEAST),
+    controls=(standards.SEPARATION, *LEAST),
 )
 def full_control(facts: KeyFacts, estate: Estate) -> Said:
     """Yield roles and users who may do everything and are no administrators.

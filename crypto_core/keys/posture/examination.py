@@ -13,9 +13,8 @@ from crypto_core.cancellation import stop_if
 from crypto_core.database.column_guards.model import ColumnGuard
 from crypto_core.database.tokens.strays import Copies, Strays
 from crypto_core.errors import DatabaseError, KmsError
-from crypto_core.findings.finding import Finding, Gap, coverage_of, once_each
+from crypto_core.findings.finding import Finding, Gap, Severity, coverage_of, once_each
 from crypto_core.findings.registry import Facts, Said, rules_about
-from crypto_core.findings.severity import Severity
 from crypto_core.key_names import parse_key_name, same_key
 from crypto_core.keys.grants import Grant
 from crypto_core.keys.inventory import KeyInventory

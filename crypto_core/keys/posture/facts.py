@@ -9,8 +9,7 @@ from datetime import datetime, timedelta
 from crypto_core.database.column_guards.model import ColumnGuard
 from crypto_core.database.tokens.strays import Copies, Strays
 from crypto_core.database.tokens.sweep.results import Sweep
-from crypto_core.findings.finding import Finding, Gap
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Finding, Gap, Severity
 from crypto_core.key_names import account_of
 from crypto_core.keys.grants import Grant
 from crypto_core.keys.policy.access import Access

@@ -18,18 +18,17 @@ from urllib.parse import unquote
 from crypto_core.aws.kms import KmsApi
 from crypto_core.cancellation import stop_if
 from crypto_core.errors import KmsError, PolicyError
-from crypto_core.findings.controls import (
+from crypto_core.findings.finding import Finding, Gap, Severity
+from crypto_core.findings.registry import Facts, Said, rule
+from crypto_core.findings.standards import (
     CIS_ADMINISTRATION,
     HUB_INLINE_DECRYPT,
     HUB_MANAGED_DECRYPT,
     LEAST_PRIVILEGE,
     PCI_LEAST_PRIVILEGE,
 )
-from crypto_core.findings.finding import Finding, Gap
-from crypto_core.findings.registry import Facts, Said, rule
-from crypto_core.findings.severity import Severity
 from crypto_core.keys.policy.actions import POWERS, named_by
-from crypto_core.keys.policy.patterns import like
+from crypto_core.keys.principals import like
 from crypto_core.text.clean_text import CleanText, clean
 from crypto_core.text.counts import counted
 

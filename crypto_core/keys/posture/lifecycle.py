@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from crypto_core.findings.controls import HUB_DELETION, KEY_AVAILABILITY
-from crypto_core.findings.finding import Gap
+from crypto_core.findings.finding import Gap, Severity
 from crypto_core.findings.registry import Facts, Said, rule
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.standards import HUB_DELETION, KEY_AVAILABILITY
 from crypto_core.keys.posture.facts import Estate, KeyFacts
 from crypto_core.keys.state import NOT_FOUND, PENDING_DELETION
 

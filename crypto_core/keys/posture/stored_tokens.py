@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from crypto_core.database.column_guards.model import GuardState
 from crypto_core.database.tokens.strays import Copies, named_words
-from crypto_core.findings.controls import AT_REST, DATA_INVENTORY, INPUT, INTEGRITY
-from crypto_core.findings.finding import Finding
+from crypto_core.findings.finding import Finding, Severity
 from crypto_core.findings.registry import Facts, Said, rule
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.standards import AT_REST, DATA_INVENTORY, INPUT, INTEGRITY
 from crypto_core.keys.posture.facts import Estate
 from crypto_core.text.counts import counted
 

@@ -11,10 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from crypto_core.findings import controls
-from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings import standards
+from crypto_core.findings.finding import Finding, Gap, Severity
 from crypto_core.findings.registry import Facts, Said, rule
-from crypto_core.findings.severity import Severity
 from crypto_core.keys.posture.trails import ACCOUNT_BLOCK, ACL, BLOCK, LOGGING, POLICY, BucketState, Trail
 from crypto_core.text.clean_text import NO_TEXT
 
@@ -25,7 +24,7 @@ from crypto_core.text.clean_text import NO_TEXT
     Severity.HIGH,
     Facts.TRAILS,
     about="low where another trail delivers KMS's events of the same Regions, medium where only digests fail",
-    controls=(controls.AUDIT_FAILURES, controls.AUDIT_RECORDS),
+    controls=(standards.AUDIT_FAILURES, standards.AUDIT_RECORDS),
 )
 def undelivered(trails: Sequence[Trail], _: Sequence[str]) -> Said:
     for trail in trails:
@@ -61,7 +60,7 @@ def undelivered(trails: Sequence[Trail], _: Sequence[str]) -> Said:
     Severity.MEDIUM,
     Facts.TRAILS,
     about="no digests: files can be changed or deleted unseen",
-    controls=(controls.CIS_VALIDATION, controls.HUB_VALIDATION, controls.AUDIT_PROTECTION),
+    controls=(standards.CIS_VALIDATION, standards.HUB_VALIDATION, standards.AUDIT_PROTECTION),
 )
 def unvalidated(trails: Sequence[Trail], _: Sequence[str]) -> Said:
     for trail in trails:
@@ -84,7 +83,7 @@ def unvalidated(trails: Sequence[Trail], _: Sequence[str]) -> Said:
     Severity.LOW,
     Facts.TRAILS,
     about="S3 encrypts them with keys of its own: the bucket's policy alone decides who reads them",
-    controls=(controls.CIS_TRAIL_ENCRYPTION, controls.HUB_TRAIL_ENCRYPTION, controls.AT_REST),
+    controls=(standards.CIS_TRAIL_ENCRYPTION, standards.HUB_TRAIL_ENCRYPTION, standards.AT_REST),
 )
 def unencrypted(trails: Sequence[Trail], _: Sequence[str]) -> Said:
     """Yield trails without a KMS key. Whether a bucket has one by default, the trail doesn't say."""
@@ -105,7 +104,7 @@ def unencrypted(trails: Sequence[Trail], _: Sequence[str]) -> Said:
     Severity.MEDIUM,
     Facts.TRAILS,
     about="each trail records its own Region alone; what is done elsewhere leaves no record that lasts",
-    controls=(controls.CIS_TRAIL, controls.HUB_TRAIL, controls.AUDIT_RECORDS),
+    controls=(standards.CIS_TRAIL, standards.HUB_TRAIL, standards.AUDIT_RECORDS),
 )
 def one_region(trails: Sequence[Trail], _: Sequence[str]) -> Said:
     if any(trail.multi_region and trail.logging is not False for trail in trails):
@@ -140,7 +139,7 @@ def _buckets(trails: Sequence[Trail]) -> Iterator[tuple[BucketState, str, str]]:
     Severity.MEDIUM,
     Facts.TRAILS,
     about="by its policy or its access list, unless its public access block or the account's restricts them",
-    controls=(controls.HUB_BUCKET_PUBLIC, controls.CIS_PUBLIC, controls.AUDIT_PROTECTION),
+    controls=(standards.HUB_BUCKET_PUBLIC, standards.CIS_PUBLIC, standards.AUDIT_PROTECTION),
 )
 def public(trails: Sequence[Trail], _: Sequence[str]) -> Said:
     for bucket, arn, of_trails in _buckets(trails):
@@ -168,7 +167,7 @@ def public(trails: Sequence[Trail], _: Sequence[str]) -> Said:
     Severity.LOW,
     Facts.TRAILS,
     about="nobody sees who reads or deletes the trail's files, unless a trail records its data events",
-    controls=(controls.CIS_BUCKET_LOGGING, controls.HUB_BUCKET_LOGGING, controls.AUDIT_PROTECTION),
+    controls=(standards.CIS_BUCKET_LOGGING, standards.HUB_BUCKET_LOGGING, standards.AUDIT_PROTECTION),
 )
 def unlogged(trails: Sequence[Trail], _: Sequence[str]) -> Said:
     for bucket, arn, of_trails in _buckets(trails):

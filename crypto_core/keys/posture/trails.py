@@ -19,10 +19,9 @@ from typing import Any
 from crypto_core.aws.kms import KmsApi
 from crypto_core.cancellation import stop_if
 from crypto_core.errors import KmsError, NotConfiguredError
-from crypto_core.findings.controls import AUDIT_RECORDS, CIS_TRAIL, HUB_TRAIL
-from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings.finding import Finding, Gap, Severity
 from crypto_core.findings.registry import Facts, Said, rule
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.standards import AUDIT_RECORDS, CIS_TRAIL, HUB_TRAIL
 from crypto_core.text.clean_text import NO_TEXT, CleanText, clean
 
 POLICY, BLOCK, ACL, LOGGING = "policy status", "public access block", "access list", "access logging"

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from crypto_core.findings.controls import CRYPTOPERIOD, PCI_KEY_CHANGES, PCI_KEY_RETIREMENT
-from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings.finding import Finding, Gap, Severity
 from crypto_core.findings.registry import Facts, Said, rule
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.standards import CRYPTOPERIOD, PCI_KEY_CHANGES, PCI_KEY_RETIREMENT
 from crypto_core.key_names import parse_key_name, same_key
 from crypto_core.key_uses import MAKES
 from crypto_core.keys.posture.facts import Estate, KeyFacts

@@ -24,8 +24,7 @@ from crypto_core.database.tokens.fresh_proof import FreshProof, left_out_decoys
 from crypto_core.database.tokens.store import TokenScope
 from crypto_core.database.tokens.tables import Picked
 from crypto_core.errors import KmsError, RefusedError
-from crypto_core.guard.guarded_change import TEXT
-from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.guarded_change import TEXT, Outcome
 from crypto_core.key_names import same_key
 from crypto_core.keys.service import StatusService
 from crypto_core.reencryption.bulk.batch_sink import PASSING

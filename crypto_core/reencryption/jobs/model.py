@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from crypto_core.guard.consent import Danger, document_digest
-from crypto_core.keys.replacement.access import Compared
+from crypto_core.keys.replacement import Compared
 from crypto_core.reencryption.bulk.pace import PaceTrend
 from crypto_core.reencryption.jobs.replica_watch import MAX_LAG_SECONDS
 from crypto_core.reencryption.plan import Plan, Verb

@@ -27,7 +27,7 @@ from crypto_core.database.tokens.chunks import LEASE_SECONDS, Chunk, ChunkStore
 from crypto_core.database.tokens.store import TokenScope
 from crypto_core.envelope import DEV_KEY, Format
 from crypto_core.errors import DatabaseError
-from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.guarded_change import Outcome
 from crypto_core.key_names import region_of
 from crypto_core.reencryption.bulk.batch_sink import BatchSink, BatchSize
 from crypto_core.reencryption.bulk.engine import AskKms, Engine, OpenEngine

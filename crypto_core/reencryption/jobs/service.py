@@ -30,8 +30,7 @@ from crypto_core.database.tokens.attached_code import require_same_code
 from crypto_core.errors import DatabaseError, JobError, KeydeckError
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent
-from crypto_core.guard.guarded_change import GuardedChange, Run, ended_by_others
-from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.guarded_change import GuardedChange, Outcome, Run, ended_by_others
 from crypto_core.keys.service import StatusService
 from crypto_core.reencryption.bulk.pace import PaceTrend
 from crypto_core.reencryption.endurance import Endurance

@@ -21,8 +21,14 @@ from crypto_core.envelope import ENVELOPE_FORMATS
 from crypto_core.errors import DatabaseError, RefusedError
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent, Danger
-from crypto_core.guard.guarded_change import Ended, GuardedChange, Run, ended_by_others, unless_changed
-from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.guarded_change import (
+    Ended,
+    GuardedChange,
+    Outcome,
+    Run,
+    ended_by_others,
+    unless_changed,
+)
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.reencryption.jobs.confirmed_terms import BEGIN, told_terms
 from crypto_core.reencryption.jobs.parts import JobParts

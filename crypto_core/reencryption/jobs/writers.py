@@ -13,8 +13,8 @@ from datetime import datetime
 from crypto_core.errors import KmsError, TrailError
 from crypto_core.key_names import short_key
 from crypto_core.keys.inventory import KeyInventory
-from crypto_core.keys.last_use import LastUse, last_use_since
-from crypto_core.keys.replacement.access import UseWitness
+from crypto_core.keys.replacement import UseWitness
+from crypto_core.keys.state import LastUse, last_use_since
 from crypto_core.text.clean_text import clean
 from crypto_core.text.moments import in_utc
 

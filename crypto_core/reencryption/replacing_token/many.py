@@ -13,8 +13,7 @@ from threading import Event
 from crypto_core import errors
 from crypto_core.cancellation import stop_if
 from crypto_core.guard.consent import Consent
-from crypto_core.guard.guarded_change import Ended, GuardedChange, Run
-from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.guarded_change import Ended, GuardedChange, Outcome, Run
 from crypto_core.providers.token_dispatch import stored_alike
 from crypto_core.reencryption.replacing_token.plan import VERB, EntriesPlan, EntryOutcome, EntryPlan
 from crypto_core.reencryption.replacing_token.service import TokenEntering, already_there, was_made_for

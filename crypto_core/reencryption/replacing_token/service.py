@@ -32,8 +32,7 @@ from crypto_core.envelope import Format, at_least, bound_format
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent
 from crypto_core.guard.guard import Guard
-from crypto_core.guard.guarded_change import Ended, GuardedChange, Run
-from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.guarded_change import Ended, GuardedChange, Outcome, Run
 from crypto_core.keyring.data_keys import KeyAnswer
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.keys.inventory import KeyInventory

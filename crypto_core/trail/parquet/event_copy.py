@@ -34,10 +34,16 @@ from crypto_core.lists.paging import Query, unknown_sort
 from crypto_core.text.clean_text import clean
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.event_fields import EventField
-from crypto_core.trail.event_sql.conditions import EventConditions, shown_events, without_service
-from crypto_core.trail.event_sql.dialect import placed
-from crypto_core.trail.event_sql.groups import Question, each_row, groups_statement
-from crypto_core.trail.parquet.layout import (
+from crypto_core.trail.event_sql import (
+    EventConditions,
+    Question,
+    each_row,
+    groups_statement,
+    placed,
+    shown_events,
+    without_service,
+)
+from crypto_core.trail.parquet.export import (
     COLUMNS,
     FILES,
     NOTHING,

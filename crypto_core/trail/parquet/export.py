@@ -1,22 +1,27 @@
 """Writes events of the store as a copy in Parquet: each partition as a whole, or as it was before.
 
-The events come in the order of time, so that no more than one day's lie in files for the time being. DuckDB
-(extra `lake`) makes Parquet of them; nothing of an event becomes SQL, and nothing is fetched from elsewhere.
+It lies in its folder as account=…/region=…/day=…/events.parquet, as in Hive. What stands in a folder's name
+is not in the files. A copy says in _keydeck.json what it is of; readers of Hive's tables pass over names that
+begin so. The events come in the order of time, so that no more than one day's lie in files for the time
+being. DuckDB (extra `lake`) makes Parquet of them; nothing of an event becomes SQL, and nothing is fetched
+from elsewhere.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import quote
 
 import orjson
 
@@ -25,13 +30,123 @@ from crypto_core.errors import InterruptedRunError, TrailError
 from crypto_core.lists.paging import Query, pages_of
 from crypto_core.text.clean_text import clean
 from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.trail.columns import marks, seconds
 from crypto_core.trail.event import TrailEvent
-from crypto_core.trail.parquet import layout
-from crypto_core.trail.parquet.layout import connected
+from crypto_core.trail.event_fields import EVENT_FIELDS
+from crypto_core.trail.record_reader import load_foreign
 from crypto_core.trail.store import EventStore
 
 if TYPE_CHECKING:
     import duckdb
+
+FORMAT = 1
+MARK = "_keydeck.json"
+FILES = "account=*/region=*/day=*/events.parquet"
+NAME = "events.parquet"
+PARTITIONS = ("account", "region", "day")
+NOTHING = "__HIVE_DEFAULT_PARTITION__"
+_LARGEST_MARK = 1024 * 1024
+
+TEXTS = tuple(name for name in EVENT_FIELDS if name not in PARTITIONS)
+"""The fields of events that are columns of text, "" for nothing."""
+COLUMNS = {
+    "event_id": "VARCHAR",
+    "epoch": "BIGINT",
+    "marks": "INTEGER",
+    **dict.fromkeys(TEXTS, "VARCHAR"),
+    "raw": "VARCHAR",
+}
+"""A file's columns with their types: `epoch` is in seconds since 1970, `marks` are of EventProperty, `raw` is
+the record as the store has it. Beside them stands `time`, which is `epoch` as a timestamp in UTC."""
+
+
+class NoCopyError(TrailError, remedy="Make one with: keydeck events export --parquet DIR"):
+    """A folder is no copy of events, or another one than is meant."""
+
+
+@dataclass(frozen=True, slots=True)
+class CopyMark:
+    """What a copy is of: the filter that its events pass, and when it was written last."""
+
+    filter: str
+    written: str
+    format: int = FORMAT
+
+    @property
+    def told(self) -> str:
+        of = f" of the filter {clean(self.filter, 200)}" if self.filter else ""
+        when = clean(self.written, 40)
+        return f"A copy in Parquet{of}, written {when}: what the store got later is not in it."
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Partition:
+    """The events of one day in one account's Region; "" is none."""
+
+    day: str
+    account: str
+    region: str
+
+    @property
+    def path(self) -> str:
+        account, region = (quote(text, safe="") if text else NOTHING for text in (self.account, self.region))
+        return f"account={account}/region={region}/day={self.day}"
+
+
+def partition_of(event: TrailEvent) -> Partition:
+    """Return where an event belongs. One that tells no time is of the first day that there is."""
+    return Partition(f"{event.time.astimezone(UTC):%Y-%m-%d}".rjust(10, "0"), event.account, event.region)
+
+
+def row_of(event: TrailEvent) -> dict[str, Any]:
+    return {
+        "event_id": event.event_id,
+        "epoch": seconds(event.time),
+        "marks": int(marks(event)),
+        **{name: EVENT_FIELDS[name].text(event) for name in TEXTS},
+        "raw": event.raw.decode("utf-8", "replace"),
+    }
+
+
+def read_mark(folder: Path) -> CopyMark:
+    """Return what a copy is of. Raises NoCopyError."""
+    try:
+        with (folder / MARK).open("rb") as file:
+            found = load_foreign(file.read(_LARGEST_MARK))
+        mark = CopyMark(str(found["filter"]), str(found["written"]), int(found["format"]))
+    except (OSError, ValueError, TypeError, LookupError) as error:
+        raise NoCopyError(f"{clean(str(folder), 300)} is no copy of events in Parquet.") from error
+    if mark.format != FORMAT:
+        raise NoCopyError(f"{clean(str(folder), 300)} was written by another version of Keydeck.")
+    return mark
+
+
+def write_mark(folder: Path, filter_: str, at: datetime) -> None:
+    """Write what a copy is of. Raises OSError."""
+    mark: Mapping[str, Any] = asdict(CopyMark(filter_, at.astimezone(UTC).isoformat(timespec="seconds")))
+    new = folder / f"{MARK}.new"
+    new.write_text(json.dumps(mark), encoding="utf-8")
+    os.replace(new, folder / MARK)  # noqa: PTH105  # atomic, as elsewhere
+
+
+def connected(scratch: Path | None = None) -> duckdb.DuckDBPyConnection:
+    """Return a new database in memory; what doesn't fit there goes to `scratch`, with None nowhere.
+
+    It loads no extension, reads no settings and asks no network.
+    """
+    import duckdb
+
+    return duckdb.connect(
+        ":memory:",
+        config={
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+            "allow_community_extensions": "false",
+            "temp_directory": str(scratch) if scratch is not None else "",
+            "preserve_insertion_order": "false",
+        },
+    )
+
 
 _PAGE = 1_000
 _HELD = 1024 * 1024
@@ -72,7 +187,7 @@ def export_events(
     A folder that has a copy of the same filter gets its days anew. Raises NoCopyError for one that holds
     anything else, EventStoreError, TrailError where files can't be written, and InvalidFilterError.
     """
-    counts: Counter[layout.Partition] = Counter()
+    counts: Counter[Partition] = Counter()
     interrupted = False
     try:
         _prepare(folder, expression)
@@ -85,7 +200,7 @@ def export_events(
                 days.finish()
             except InterruptedRunError:
                 interrupted = True
-        layout.write_mark(folder, expression, at)
+        write_mark(folder, expression, at)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise TrailError(f"The copy can't be written below {clean(str(folder), 300)}: {reason}") from error
@@ -106,26 +221,26 @@ def _events(store: EventStore, expression: str, cancelled: Event | None) -> Iter
 def _prepare(folder: Path, expression: str) -> None:
     """Make a folder, or see that it is a copy of the same filter. Raises NoCopyError and OSError."""
     folder.mkdir(parents=True, exist_ok=True)
-    if (folder / layout.MARK).exists():
-        if layout.read_mark(folder).filter != expression:
-            raise layout.NoCopyError(
+    if (folder / MARK).exists():
+        if read_mark(folder).filter != expression:
+            raise NoCopyError(
                 f"{clean(str(folder), 300)} is a copy of another filter.", remedy="Name another folder."
             )
     elif any(folder.iterdir()):
-        raise layout.NoCopyError(
+        raise NoCopyError(
             f"{clean(str(folder), 300)} holds other files.", remedy="Name an empty folder, or a new one."
         )
-    layout.write_mark(folder, expression, datetime.fromtimestamp(0, UTC))
+    write_mark(folder, expression, datetime.fromtimestamp(0, UTC))
 
 
 class _Days:
     """Rows of the day that is being read, a file a partition; used as a context. Raises OSError."""
 
     def __init__(self, folder: Path) -> None:
-        self.written: set[layout.Partition] = set()
+        self.written: set[Partition] = set()
         self._folder = folder
-        self._held: dict[layout.Partition, bytearray] = {}
-        self._files: dict[layout.Partition, Path] = {}
+        self._held: dict[Partition, bytearray] = {}
+        self._files: dict[Partition, Path] = {}
         self._day = ""
 
     def __enter__(self) -> Self:
@@ -139,14 +254,14 @@ class _Days:
         self._duck.close()
         shutil.rmtree(self._scratch, ignore_errors=True)
 
-    def put(self, event: TrailEvent) -> layout.Partition:
+    def put(self, event: TrailEvent) -> Partition:
         """Take an event, none of which is of an earlier day than the one before; return where it belongs."""
-        partition = layout.partition_of(event)
+        partition = partition_of(event)
         if partition.day != self._day:
             self.finish()
             self._day = partition.day
         held = self._held.setdefault(partition, bytearray())
-        held += orjson.dumps(layout.row_of(event), option=orjson.OPT_APPEND_NEWLINE)
+        held += orjson.dumps(row_of(event), option=orjson.OPT_APPEND_NEWLINE)
         if len(held) > _HELD:
             self._write(partition)
         return partition
@@ -155,16 +270,16 @@ class _Days:
         for partition in list(self._held):
             self._write(partition)
             rows = self._files.pop(partition)
-            made = self._scratch / layout.NAME
+            made = self._scratch / NAME
             place = self._folder / partition.path
             self._convert(rows, made)
             place.mkdir(parents=True, exist_ok=True)
-            os.replace(made, place / layout.NAME)  # noqa: PTH105  # at once: whoever reads sees the old one or the new
+            os.replace(made, place / NAME)  # noqa: PTH105  # at once: whoever reads sees the old one or the new
             rows.unlink()
             del self._held[partition]
             self.written.add(partition)
 
-    def _write(self, partition: layout.Partition) -> None:
+    def _write(self, partition: Partition) -> None:
         path = self._files.setdefault(partition, self._scratch / f"{len(self._files)}.jsonl")
         held = self._held[partition]
         with path.open("ab") as file:
@@ -174,7 +289,7 @@ class _Days:
     def _convert(self, rows: Path, made: Path) -> None:
         import duckdb
 
-        wanted = {"rows": str(rows), "columns": layout.COLUMNS, "most": _MOST_ROW}
+        wanted = {"rows": str(rows), "columns": COLUMNS, "most": _MOST_ROW}
         try:
             self._duck.execute(_WRITE.format(str(made).replace("'", "''")), wanted)
         except duckdb.Error as error:

@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from crypto_core.errors import PolicyError
-from crypto_core.findings.severity import Severity
-from crypto_core.findings.techniques import CLOUD_ROLES
+from crypto_core.findings.finding import Severity
+from crypto_core.findings.standards import CLOUD_ROLES
 from crypto_core.key_names import account_of
 from crypto_core.keys.policy.access import Access, accesses
 from crypto_core.keys.policy.actions import Power, powers
 from crypto_core.keys.policy.comparison import compare
 from crypto_core.keys.policy.document import PolicyDocument, parse_policy
-from crypto_core.keys.principal import PolicyPrincipal as Named
+from crypto_core.keys.principals import PolicyPrincipal as Named
 from crypto_core.trail.event import KMS, TrailEvent
 from crypto_core.trail.rules.change_findings import Judgement, change_rule
 from crypto_core.trail.rules.rule_context import RuleContext, listed, request, text
-from crypto_core.trail.store.event_questions import Span, has
+from crypto_core.trail.store.history import Span, has
 
 _GRAVE = (Power.OPEN, Power.DELEGATE, Power.DESTROY)
 

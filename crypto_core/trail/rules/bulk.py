@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterator, Set
 from datetime import timedelta
 from functools import partial
 
-from crypto_core.findings.finding import Finding
+from crypto_core.findings.finding import Finding, Severity
 from crypto_core.findings.registry import Correlation, Facts, NoSigma, Said, Sigma, rule
-from crypto_core.findings.severity import Severity
-from crypto_core.findings.techniques import CLOUD_ACCOUNTS, DATABASES, DISCOVERY, STEAL_TOKEN
+from crypto_core.findings.standards import CLOUD_ACCOUNTS, DATABASES, DISCOVERY, STEAL_TOKEN
 from crypto_core.lists.filter_language import Term
 from crypto_core.trail.event import DENIED, KMS
 from crypto_core.trail.rules.rule_context import (
@@ -23,8 +22,7 @@ from crypto_core.trail.rules.rule_context import (
     name_of,
     where_from,
 )
-from crypto_core.trail.store.event_questions import Span, has
-from crypto_core.trail.store.history import Burst
+from crypto_core.trail.store.history import Burst, Span, has
 
 MINUTES = 10
 TOKENS = 50

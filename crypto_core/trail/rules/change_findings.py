@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from crypto_core.findings.finding import Severity
 from crypto_core.findings.registry import Facts, NoSigma, Rule, Said, Sigma, SigmaKeys, rule
-from crypto_core.findings.severity import Severity
 from crypto_core.lists.filter_language import Term
 from crypto_core.trail.event import KMS, UNDATED, TrailEvent
 from crypto_core.trail.rules.rule_context import (

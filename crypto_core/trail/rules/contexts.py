@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from crypto_core.findings.finding import Severity
 from crypto_core.findings.registry import Facts, NoSigma, Said, Sigma, rule
-from crypto_core.findings.severity import Severity
-from crypto_core.findings.techniques import CLOUD_SECRETS, STEAL_TOKEN
+from crypto_core.findings.standards import CLOUD_SECRETS, STEAL_TOKEN
 from crypto_core.lists.filter_language import Alternative, Term
 from crypto_core.trail.event import KMS
 from crypto_core.trail.own_calls import OWN
@@ -18,7 +18,7 @@ from crypto_core.trail.rules.rule_context import (
     name_of,
     where_from,
 )
-from crypto_core.trail.store.event_questions import flag, has
+from crypto_core.trail.store.history import flag, has
 
 MANY = 10
 ESTABLISHED = 20

@@ -9,9 +9,8 @@ from threading import Event
 
 from crypto_core.cancellation import stop_if
 from crypto_core.errors import RefusedError
-from crypto_core.findings.finding import Finding, Gap, coverage_of, once_each
+from crypto_core.findings.finding import Finding, Gap, Severity, coverage_of, once_each
 from crypto_core.findings.registry import Facts, rules_about
-from crypto_core.findings.severity import Severity
 from crypto_core.lists.coverage import Coverage
 from crypto_core.text.counts import counted
 from crypto_core.trail.columns import moment, seconds
@@ -19,7 +18,7 @@ from crypto_core.trail.coverage_record import FRESH
 from crypto_core.trail.event import MOST_SKEW
 from crypto_core.trail.rules.rule_context import BASELINE_DAYS, MOST_FINDINGS, RuleContext
 from crypto_core.trail.sources.pull_query import LATE
-from crypto_core.trail.store.event_questions import Span
+from crypto_core.trail.store.history import Span
 from crypto_core.trail.store.pulls import lacking
 from crypto_core.trail.store.suppressions import Suppressed, Suppression
 

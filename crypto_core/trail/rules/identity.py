@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from crypto_core.findings.finding import Severity
 from crypto_core.findings.registry import Facts, Said, Sigma, SigmaKeys, rule
-from crypto_core.findings.severity import Severity
-from crypto_core.findings.techniques import CLOUD_ACCOUNTS
+from crypto_core.findings.standards import CLOUD_ACCOUNTS
 from crypto_core.key_uses import USES
 from crypto_core.trail.event import KMS
 from crypto_core.trail.rules.rule_context import (
@@ -17,7 +17,7 @@ from crypto_core.trail.rules.rule_context import (
     name_of,
     where_from,
 )
-from crypto_core.trail.store.event_questions import flag, has
+from crypto_core.trail.store.history import flag, has
 
 
 @rule(

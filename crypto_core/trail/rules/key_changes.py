@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from crypto_core.findings.finding import Severity
 from crypto_core.findings.registry import Correlation, Facts, Said, Sigma, SigmaKeys, rule
-from crypto_core.findings.severity import Severity
-from crypto_core.findings.techniques import CLOUD_ROLES, DESTRUCTION, ENCRYPTED, NO_RECOVERY
+from crypto_core.findings.standards import CLOUD_ROLES, DESTRUCTION, ENCRYPTED, NO_RECOVERY
 from crypto_core.trail.event import KMS, TrailEvent
 from crypto_core.trail.rules.access_changes import opened_to
 from crypto_core.trail.rules.change_findings import Judgement, change_rule
@@ -24,7 +24,7 @@ from crypto_core.trail.rules.rule_context import (
     where_from,
     who,
 )
-from crypto_core.trail.store.event_questions import Span, has
+from crypto_core.trail.store.history import Span, has
 
 SHORT_DAYS = 14
 """Fewer days than these before a key is deleted leave little time to notice."""

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from crypto_core.findings.severity import Severity
-from crypto_core.findings.techniques import CLOUD_LOGS
+from crypto_core.findings.finding import Severity
+from crypto_core.findings.standards import CLOUD_LOGS
 from crypto_core.key_names import account_of, partition_of
 from crypto_core.keys.posture.trails import recorded
 from crypto_core.text.clean_text import clean

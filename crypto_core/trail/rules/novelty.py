@@ -10,9 +10,9 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterator
 
+from crypto_core.findings.finding import Severity
 from crypto_core.findings.registry import Facts, NoSigma, Said, Sigma, SigmaKeys, rule
-from crypto_core.findings.severity import Severity
-from crypto_core.findings.techniques import CLOUD_ACCOUNTS, CLOUD_SECRETS, STEAL_TOKEN
+from crypto_core.findings.standards import CLOUD_ACCOUNTS, CLOUD_SECRETS, STEAL_TOKEN
 from crypto_core.trail.event import KMS, PEOPLE
 from crypto_core.trail.rules.rule_context import (
     RuleContext,
@@ -24,8 +24,7 @@ from crypto_core.trail.rules.rule_context import (
     times,
     where_from,
 )
-from crypto_core.trail.store.event_questions import flag, has, like
-from crypto_core.trail.store.history import Group
+from crypto_core.trail.store.history import Group, flag, has, like
 
 _PRIVATE = tuple(
     ipaddress.ip_network(own)

@@ -14,11 +14,9 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from crypto_core.findings.controls import CONTROLS
-from crypto_core.findings.finding import Finding
+from crypto_core.findings.finding import Finding, Severity
 from crypto_core.findings.registry import Facts, Rule, Sigma, rule_by_id
-from crypto_core.findings.severity import Severity
-from crypto_core.findings.techniques import TECHNIQUES, VERSION
+from crypto_core.findings.standards import CONTROLS, TECHNIQUES, VERSION
 from crypto_core.key_names import account_of, is_key_arn, region_of
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.rules.sigma import sigma_id

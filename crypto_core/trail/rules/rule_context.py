@@ -9,8 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from crypto_core.database.tokens.decoys import NO_DECOYS, Decoys
-from crypto_core.findings.finding import Finding, Gap
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Finding, Gap, Severity
 from crypto_core.key_uses import READS
 from crypto_core.lists.filter_language import Alternative, Term
 from crypto_core.text import counts
@@ -20,10 +19,9 @@ from crypto_core.trail.bucket_calls import bucket_of
 from crypto_core.trail.event import CLOUDTRAIL, KMS, S3, TrailEvent
 from crypto_core.trail.record_reader import load
 from crypto_core.trail.rules.watched_keys import Keys, patterns
-from crypto_core.trail.store.event_questions import Span, flag, has, like
-from crypto_core.trail.store.history import Group, History
+from crypto_core.trail.store.history import Group, History, Span, flag, has, like
 from crypto_core.trail.store.pulls import DeliveryBucket, TimeWindow
-from crypto_core.trail.store.receipt_history import ReceiptHistory
+from crypto_core.trail.store.receipt_questions import ReceiptHistory
 
 
 @dataclass(frozen=True, slots=True)

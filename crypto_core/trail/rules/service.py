@@ -9,12 +9,11 @@ from threading import Event
 
 from crypto_core.database.tokens.decoys import ReadDecoys, no_decoys
 from crypto_core.errors import ReadOnlyError, RefusedError
-from crypto_core.findings.finding import Finding, Gap, once_each
+from crypto_core.findings.finding import Finding, Gap, Severity, once_each
 from crypto_core.findings.registry import rule_by_id
-from crypto_core.findings.severity import Severity
 from crypto_core.guard.guard import Guard
+from crypto_core.guard.guarded_change import Outcome
 from crypto_core.guard.operations import BY_NAME
-from crypto_core.guard.outcome import Outcome
 from crypto_core.text.counts import counted
 from crypto_core.trail.query import Aliases
 from crypto_core.trail.rules.examination import WINDOW, Examined, examine, window
@@ -27,12 +26,10 @@ from crypto_core.trail.rules.rule_context import (
 )
 from crypto_core.trail.rules.watched_keys import Configured, Keys, resolve
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.store.event_questions import Span
-from crypto_core.trail.store.examination import ExaminedArrivals
-from crypto_core.trail.store.history import History
-from crypto_core.trail.store.new_since import BEGINNING, ArrivalMark
+from crypto_core.trail.store.arrivals import BEGINNING, ArrivalMark, ExaminedArrivals
+from crypto_core.trail.store.history import History, Span
 from crypto_core.trail.store.pulls import PullBook
-from crypto_core.trail.store.receipt_history import ReceiptHistory
+from crypto_core.trail.store.receipt_questions import ReceiptHistory
 from crypto_core.trail.store.suppressions import Suppressed, Suppression, Suppressions, sift
 
 SUPPRESS, UNSUPPRESS = BY_NAME["findings suppress"].name, BY_NAME["findings unsuppress"].name

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from crypto_core.findings.finding import Severity
 from crypto_core.findings.registry import Facts, NoSigma, Said, rule
-from crypto_core.findings.severity import Severity
-from crypto_core.findings.techniques import CLOUD_SECRETS, STEAL_TOKEN
+from crypto_core.findings.standards import CLOUD_SECRETS, STEAL_TOKEN
 from crypto_core.lists.filter_language import Term
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.rules.rule_context import (
@@ -19,7 +19,7 @@ from crypto_core.trail.rules.rule_context import (
     where_from,
 )
 from crypto_core.trail.rules.watched_keys import one_of
-from crypto_core.trail.store.event_questions import has
+from crypto_core.trail.store.history import has
 
 _OPENS = ("Decrypt", "ReEncrypt")
 

@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from crypto_core.errors import KmsError, SettingsError
-from crypto_core.findings.finding import Gap
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Gap, Severity
 from crypto_core.key_names import account_of, is_key_arn, parse_key_name, same_key
 
 

@@ -6,16 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings.finding import Finding, Gap, Severity
 from crypto_core.findings.registry import Facts, NoSigma, Said, rule
-from crypto_core.findings.severity import Severity
-from crypto_core.findings.techniques import CLOUD_ACCOUNTS, STEAL_TOKEN
+from crypto_core.findings.standards import CLOUD_ACCOUNTS, STEAL_TOKEN
 from crypto_core.text.counts import counted
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.rules.rule_context import RuleContext, calls, found, listed, name_of, short, where_from
-from crypto_core.trail.store.event_questions import Span, flag
-from crypto_core.trail.store.receipt_history import Allowance
-from crypto_core.trail.store.receipt_questions import Contradiction
+from crypto_core.trail.store.history import Span, flag
+from crypto_core.trail.store.receipt_questions import Allowance, Contradiction
 
 RULE = "decrypt-without-receipt"
 _EXPLAINED, _UNEXPLAINED = flag("explained"), flag("explained", negated=True)

@@ -28,7 +28,7 @@ from crypto_core.errors import KmsError
 from crypto_core.text.clean_text import clean
 from crypto_core.text.json_records import JsonRecord
 from crypto_core.trail.record_reader import load_foreign
-from crypto_core.trail.sources.answers import pages_of, why
+from crypto_core.trail.sources.source_calls import pages_of, why
 
 MOST_FILES = 100_000
 _MOST_SENTENCES = 200

@@ -24,10 +24,9 @@ from crypto_core.key_names import AccountRegion
 from crypto_core.keys.posture.pace import CallerPace
 from crypto_core.trail.columns import moment, seconds
 from crypto_core.trail.event import CLOUDTRAIL, KMS
-from crypto_core.trail.sources.answers import why
 from crypto_core.trail.sources.pull_query import PullQuery, Rest, event_in, kept_of, settled
 from crypto_core.trail.sources.report import PullRun, PullTally
-from crypto_core.trail.sources.threads import side_by_side
+from crypto_core.trail.sources.source_calls import side_by_side, why
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.pulls import DeliveryBucket, PullBook, PullScope, TimeWindow, Unfinished
 

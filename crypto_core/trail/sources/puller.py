@@ -18,7 +18,6 @@ from crypto_core.keys.posture.trails import describe_trails
 from crypto_core.text.clean_text import clean
 from crypto_core.trail.columns import moment, seconds
 from crypto_core.trail.query import Aliases
-from crypto_core.trail.sources.answers import why
 from crypto_core.trail.sources.bucket.digests import DigestValidator, Validation
 from crypto_core.trail.sources.bucket.places import TrailBucket, is_address, place_at, places_of_trails
 from crypto_core.trail.sources.bucket.s3 import BucketSource
@@ -33,8 +32,8 @@ from crypto_core.trail.sources.lookup import (
 )
 from crypto_core.trail.sources.plan import PullPlan
 from crypto_core.trail.sources.pull_query import PullQuery, Rest, asked
-from crypto_core.trail.sources.receipts.report import ReceiptReport
-from crypto_core.trail.sources.report import Progress, PullReport, PullRun, PullTally
+from crypto_core.trail.sources.report import Progress, PullReport, PullRun, PullTally, ReceiptReport
+from crypto_core.trail.sources.source_calls import why
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.own_callers import note_caller
 from crypto_core.trail.store.pulls import DeliveryBucket, PullBook

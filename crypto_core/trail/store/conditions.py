@@ -35,14 +35,12 @@ from crypto_core.trail import term_sql
 from crypto_core.trail.columns import FLAGS, HELD, HOUR, EventProperty, stored_id
 from crypto_core.trail.event_fields import DETAILS, EVENT_FIELDS, FREE, ROLLED
 from crypto_core.trail.own_calls import OWN, with_callers
-from crypto_core.trail.query import Aliases
-from crypto_core.trail.record_fields import is_of_record
-from crypto_core.trail.store.bulk_insert import chunks
-from crypto_core.trail.store.event_ids import numbers_of
+from crypto_core.trail.query import Aliases, is_of_record
+from crypto_core.trail.store.event_places import numbers_of
 from crypto_core.trail.store.own_callers import own_callers
 from crypto_core.trail.store.receipt_tables import explained_by
 from crypto_core.trail.store.record_conditions import in_record
-from crypto_core.trail.store.schema import PRESENT, event, note, presence, profile, term
+from crypto_core.trail.store.schema import PRESENT, chunks, event, note, presence, profile, term
 from crypto_core.trail.term_sql import CLOCK
 
 MOST_NUMBERS = 2_000

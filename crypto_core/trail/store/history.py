@@ -1,4 +1,7 @@
-"""The store's answers to rules: counted by the hour wherever that knows the answer."""
+"""The store's answers to rules: counted by the hour wherever that knows the answer.
+
+Terms, never text, say what rules ask: a name may hold anything.
+"""
 
 from __future__ import annotations
 
@@ -12,21 +15,52 @@ from threading import Event
 
 from sqlalchemy import Connection, func, select
 
-from crypto_core.lists.filter_language import Clause
+from crypto_core.lists.filter_language import SET, Alternative, Clause, Term
 from crypto_core.text.clean_text import NO_TEXT, CleanText
-from crypto_core.trail.columns import HOUR, EventProperty, moment
+from crypto_core.trail.columns import HOUR, EventProperty, moment, seconds
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.event_fields import ROLLED
 from crypto_core.trail.query import Aliases
-from crypto_core.trail.store.blocks import event_of
 from crypto_core.trail.store.conditions import Conditions, resolve
 from crypto_core.trail.store.counts import texts_of
 from crypto_core.trail.store.database import StoreFile
-from crypto_core.trail.store.event_questions import Span, like
+from crypto_core.trail.store.event_places import event_of
 from crypto_core.trail.store.pages import read_page
 from crypto_core.trail.store.parts import by_way, parts, way
 from crypto_core.trail.store.schema import COLUMNS, event, rollup
 from crypto_core.trail.term_sql import Bounds, whole
+
+
+def has(field: str, *values: str, negated: bool = False) -> Term:
+    """The term that a field is one of some values, word for word."""
+    return Term(field, tuple(Alternative(text=value, literal=True) for value in values), negated, 0)
+
+
+def like(field: str, *patterns: str) -> Term:
+    """The term that a field is like one of some patterns, `*` standing for anything."""
+    return Term(field, tuple(Alternative(text=pattern) for pattern in patterns), negated=False, position=0)
+
+
+def flag(name: str, *, negated: bool = False) -> Term:
+    return Term(name, SET, negated, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """From a moment on, up to another one that is not part of it; None where it is open."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+
+    @property
+    def bounds(self) -> Bounds:
+        first, after = (None if end is None else _rounded_up(end) for end in (self.since, self.until))
+        return Bounds(first, None if after is None else after - 1)
+
+
+def _rounded_up(end: datetime) -> int:
+    whole = seconds(end)
+    return whole if moment(whole) == end else whole + 1
 
 
 @dataclass(frozen=True, slots=True)

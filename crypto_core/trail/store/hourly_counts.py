@@ -12,8 +12,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, select
 
 from crypto_core.trail.columns import DAY, HOUR
-from crypto_core.trail.store.bulk_insert import insert as insert_many
 from crypto_core.trail.store.schema import COUNTED, PRESENT, daily, event, presence, rollup
+from crypto_core.trail.store.schema import insert as insert_many
 from crypto_core.trail.term_sql import whole
 
 _ADDED = (

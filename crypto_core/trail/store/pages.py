@@ -13,8 +13,8 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, func, literal_co
 
 from crypto_core.lists.paging import Cursor
 from crypto_core.trail.columns import HOUR
-from crypto_core.trail.store.blocks import Row, with_records
 from crypto_core.trail.store.conditions import Conditions
+from crypto_core.trail.store.event_places import Row, with_records
 from crypto_core.trail.store.schema import event, presence, rollup
 from crypto_core.trail.term_sql import Bounds
 

@@ -14,9 +14,8 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from crypto_core.key_names import AccountRegion
 from crypto_core.trail.bucket_calls import bucket_arn
-from crypto_core.trail.store.bulk_insert import chunks
 from crypto_core.trail.store.database import StoreFile
-from crypto_core.trail.store.schema import metadata, numbers, texts
+from crypto_core.trail.store.schema import chunks, metadata, numbers, texts
 
 KMS_EVENTS, ALL_EVENTS = "kms", ""
 """The scopes that hold all that KMS recorded; any other is a filter's expression."""

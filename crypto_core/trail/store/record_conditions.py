@@ -11,8 +11,8 @@ from sqlalchemy import ColumnElement, func
 
 from crypto_core.lists.filter_language import Alternative, Term
 from crypto_core.lists.regular_expression import pattern
-from crypto_core.trail.record_fields import record_values
-from crypto_core.trail.store.blocks import of_record, records_of
+from crypto_core.trail.query import record_values
+from crypto_core.trail.store.event_places import of_record, records_of
 
 _NAME = "keydeck_record"
 

@@ -1,17 +1,22 @@
-"""The tables of the event store.
+"""The tables of the event store, and how rows get into them: many to a statement.
 
 A text stands once, in `term`; what refers to it has its number, 0 being none. What many events have in
 common stands once too, as a `profile`. `rollup` and `daily` count the events of each hour and of each day by
 profile, so that counts, histograms and pivots don't read the events; `presence` has the hours of the texts
 that are no profile's. `event` has what is left, in narrow rows: all of a million are read in 50 ms.
+
+sqlite3 gives the interpreter's lock away for every step of a statement. A statement a row would wait for it
+as often, while another thread reads the next file or paints a screen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from itertools import chain
+from typing import Any, TypeVar
 
-from sqlalchemy import Column, Index, Integer, Join, LargeBinary, MetaData, Table, Text, text
+from sqlalchemy import Column, Connection, Index, Integer, Join, LargeBinary, MetaData, Table, Text, text
 
 from crypto_core.trail.event_fields import DETAILS, EVENT_FIELDS, ROLLED
 
@@ -47,7 +52,7 @@ identity = Table(
     *numbers("event"),
     sqlite_with_rowid=False,
 )
-"""The ids of events, with the number of each; see event_ids.py. `day` is in days since 1970, rounded down."""
+"""The ids of events, with the number of each; see event_places.py. `day` is in whole days since 1970."""
 
 profile = Table("profile", metadata, Column("id", Integer, primary_key=True), *numbers(*ROLLED, "marks"))
 """What events have in common, each combination once; `marks` are the properties."""
@@ -107,3 +112,35 @@ COLUMNS: Mapping[str, Column[Any]] = {**profile.c, **event.c}
 
 def with_profiles(table: Table) -> Join:
     return table.join(profile, profile.c.id == table.c.profile)
+
+
+PARAMETERS = 9_000
+"""Of one statement: SQLite allows 32,766 (SQLITE_MAX_VARIABLE_NUMBER)."""
+_T = TypeVar("_T")
+
+
+def chunks(values: Sequence[_T], size: int = PARAMETERS) -> Iterator[Sequence[_T]]:
+    """Yield values so many at a time, by default as many as a statement takes."""
+    for start in range(0, len(values), size):
+        yield values[start : start + size]
+
+
+def insert(
+    connection: Connection,
+    table: str,
+    columns: tuple[str, ...],
+    rows: Sequence[Sequence[object]],
+    end: str = "",
+) -> None:
+    """Insert rows of one of the store's own tables. `end` is what the statement ends with."""
+    for some in chunks(rows, PARAMETERS // len(columns)):
+        connection.exec_driver_sql(
+            _statement(table, columns, len(some), end), tuple(chain.from_iterable(some))
+        )
+
+
+@lru_cache(maxsize=64)
+def _statement(table: str, columns: tuple[str, ...], rows: int, end: str) -> str:
+    row = f"({', '.join('?' * len(columns))})"
+    # Names are the schema's own; every value is a parameter.
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([row] * rows)} {end}"  # noqa: S608

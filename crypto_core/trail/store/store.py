@@ -26,17 +26,21 @@ from crypto_core.trail.event_fields import DETAILS, PIVOTS, ROLLED
 from crypto_core.trail.own_calls import without_own
 from crypto_core.trail.query import Aliases, parse
 from crypto_core.trail.seen_file import FileName, SeenFile
-from crypto_core.trail.store import counts, new_since, receipt_questions, statistics
-from crypto_core.trail.store.blocks import Row, blocks_of, event_of, forget_records, with_records
-from crypto_core.trail.store.bulk_insert import chunks
-from crypto_core.trail.store.bulk_insert import insert as insert_many
+from crypto_core.trail.store import arrivals, counts, receipt_questions, statistics
+from crypto_core.trail.store.arrivals import BEGINNING, ArrivalMark
 from crypto_core.trail.store.conditions import Conditions, resolve
 from crypto_core.trail.store.counts import Histogram, Pivot
 from crypto_core.trail.store.database import StoreFile
-from crypto_core.trail.store.event_ids import numbers_of
-from crypto_core.trail.store.event_writer import Added, EventWriter
+from crypto_core.trail.store.event_places import (
+    Row,
+    blocks_of,
+    event_of,
+    forget_records,
+    numbers_of,
+    with_records,
+)
+from crypto_core.trail.store.event_writer import Added, EventWriter, forget_twins
 from crypto_core.trail.store.hourly_counts import count_all
-from crypto_core.trail.store.new_since import BEGINNING, ArrivalMark
 from crypto_core.trail.store.pages import read_page
 from crypto_core.trail.store.pulls import forget_pulls_before
 from crypto_core.trail.store.receipt_questions import OpenedSubjects, ReceiptExtent, ReceiptOfEvent
@@ -45,6 +49,7 @@ from crypto_core.trail.store.receipt_writer import AddedReceipts, forget_receipt
 from crypto_core.trail.store.request_id_proof import confirmed
 from crypto_core.trail.store.schema import (
     COLUMNS,
+    chunks,
     daily,
     event,
     identity,
@@ -56,9 +61,9 @@ from crypto_core.trail.store.schema import (
     rollup,
     term,
 )
+from crypto_core.trail.store.schema import insert as insert_many
 from crypto_core.trail.store.statistics import GroupsQuestion
 from crypto_core.trail.store.tallies import Day, Tallies, days_of
-from crypto_core.trail.store.twins import forget_twins
 from crypto_core.trail.store.vocabulary import changed
 
 _COLUMNS = tuple(field.name for field in fields(SeenFile))
@@ -376,7 +381,7 @@ class EventStore:
     ) -> Arrivals:
         """Return what came to the store after `after`, by order of coming, whatever its date."""
         with self._asking(expression, cancelled) as (connection, found):
-            rows, reached, more = new_since.arrived(connection, found, after, limit)
+            rows, reached, more = arrivals.arrived(connection, found, after, limit)
         return Arrivals(tuple(_stored(row) for row in rows), reached, more)
 
     def event(self, event_id: str) -> StoredEvent:

@@ -25,12 +25,12 @@ from crypto_core.trail.event_fields import DETAILS, EVENT_FIELDS, ROLLED
 from crypto_core.trail.receipt_match import request_of
 from crypto_core.trail.record_compression import unpack
 from crypto_core.trail.record_reader import load, read_record
-from crypto_core.trail.store import bulk_insert, schema
-from crypto_core.trail.store.blocks import blocks_of
+from crypto_core.trail.store import schema
+from crypto_core.trail.store.event_places import blocks_of
+from crypto_core.trail.store.event_writer import APART, TWIN, twin
 from crypto_core.trail.store.hourly_counts import count_all
 from crypto_core.trail.store.receipt_tables import call
-from crypto_core.trail.store.schema import identity, metadata
-from crypto_core.trail.store.twins import APART, TWIN, twin
+from crypto_core.trail.store.schema import chunks, identity, insert, metadata
 from crypto_core.trail.store.vocabulary import Vocabulary, changed
 from crypto_core.trail.term_sql import whole
 
@@ -156,7 +156,7 @@ def _mark_services_anew(connection: sa.Connection) -> None:
     suspected = _wide.c.marks.bitwise_and(int(EventProperty.SERVICE | EventProperty.FAILED))
     where = (_wide.c.name.in_(opened), suspected == int(EventProperty.SERVICE))
     blocks = blocks_of(connection, _wide.c.id, *where)
-    for ids in bulk_insert.chunks(blocks, _BLOCKS):
+    for ids in chunks(blocks, _BLOCKS):
         some = sa.select(schema.raw.c.id, schema.raw.c.body).where(schema.raw.c.id.in_(ids))
         found = _read(_unpacked(connection.execute(some)))
         values = [{"number": number, "marked": marks(one)} for number, one in found if one.may_open_token]
@@ -259,4 +259,4 @@ def _note_calls(connection: sa.Connection) -> None:
         if (asked := request_of(found)) is not None
     )
     while some := list(islice(rows, _ROWS)):
-        bulk_insert.insert(connection, "call", _CALL, some)
+        insert(connection, "call", _CALL, some)

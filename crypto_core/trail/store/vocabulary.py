@@ -10,8 +10,7 @@ from sqlalchemy import Connection, select
 
 from crypto_core.lists.filter_language import lower
 from crypto_core.trail.event_fields import ROLLED
-from crypto_core.trail.store.bulk_insert import PARAMETERS, chunks, insert
-from crypto_core.trail.store.schema import keeping, profile, term
+from crypto_core.trail.store.schema import PARAMETERS, chunks, insert, keeping, profile, term
 
 _MOST = 100_000
 """How many texts, and profiles, are remembered; past that, all are forgotten and looked up again."""

@@ -1,15 +1,20 @@
-"""Filters put together from values rather than typed: texts as terms; whom and which keys a name means."""
+"""Filters put together from values rather than typed, and who took part in events under which keys.
+
+Texts become terms; whom and which keys a name means is looked up. Participants are what can be blocked, and
+what an incident can be about.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Event
 
 from crypto_core.errors import KeyNotFoundError
 from crypto_core.key_names import is_key_arn, is_multi_region, parse_key_name, same_key
+from crypto_core.keys.principals import SESSION
 from crypto_core.lists.filter_language import unquoted, written
-from crypto_core.principal_names import SESSION
 from crypto_core.trail.query import Aliases
 from crypto_core.trail.store import EventStore
 
@@ -120,3 +125,35 @@ def named_principals(store: EventStore, name: str, *, cancelled: Event | None = 
         if found.rows:
             return NamedPrincipals(name, tuple(row.texts[0] for row in found.rows), found.others, asked)
     return NamedPrincipals(name, (), 0, expression)
+
+
+MOST = 300
+
+
+def actors(events: EventStore, ids: Iterable[str], cancelled: Event | None = None) -> tuple[str, ...]:
+    """Return who made some events' calls, by ARN, most first. Raises EventStoreError, InterruptedRunError."""
+    return tuple(who for who, _ in _counted(events, "principal", "id", ids, cancelled))
+
+
+def keys_used(
+    events: EventStore, field: str, values: Iterable[str], cancelled: Event | None = None
+) -> tuple[str, ...]:
+    """Return the keys of events found by `field`, by ARN, most first. Raises as `actors`."""
+    found: Counter[str] = Counter()
+    for text, number in _counted(events, "key", field, values, cancelled):
+        # An event about two keys has both in one text.
+        for arn in text.split(" "):
+            if is_key_arn(arn):
+                found[arn] += number
+    return tuple(arn for arn, _ in found.most_common())
+
+
+def _counted(
+    events: EventStore, column: str, field: str, values: Iterable[str], cancelled: Event | None
+) -> Iterator[tuple[str, int]]:
+    asked = tuple(dict.fromkeys(values))[:MOST]
+    if asked:
+        found = events.tally((column,), term(field, *asked), limit=MOST, cancelled=cancelled)
+        for row in sorted(found.rows, key=lambda row: -row.events):
+            if row.texts[0]:
+                yield row.texts[0], row.events

@@ -1,4 +1,4 @@
-"""The store as a witness of a key's use, for those who stand below it: see keys/replacement/witness.py."""
+"""The store as a witness of a key's use, for those who stand below it: see keys/replacement.py."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from threading import Event
 
 from crypto_core.key_names import homes_of
 from crypto_core.key_uses import SEALS, USES
-from crypto_core.keys.replacement.access import UseSeen
+from crypto_core.keys.replacement import UseSeen
 from crypto_core.trail.sources.pull_query import LATE
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.tallies import EventTally

@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from crypto_core.lists.filter_language import Field
-from crypto_core.lists.in_memory import MemorySource, Scalar
 from crypto_core.lists.paging import PagedSource
-from crypto_core.lists.sheet import Sheet
+from crypto_core.lists.sheet import MemorySource, Scalar, Sheet
 from screens.facts import ScreenFacts
 from screens.widgets.table.table_list import Listing
 

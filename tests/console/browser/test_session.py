@@ -18,7 +18,7 @@ from console.browser import site as web_site
 from console.browser.process import child_environment, console_command
 from console.browser.site import MESSAGE_BYTES
 from console.container import Container
-from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.guarded_change import Outcome
 from tests.console.browser.conftest import Running, Serving, gone, painted
 
 DEAF = [sys.executable, "-c", "import os, time; os.write(1, b'__GANGLION__\\n'); time.sleep(600)"]

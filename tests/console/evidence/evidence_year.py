@@ -17,7 +17,7 @@ import time_machine
 from sqlalchemy import Engine, text
 
 from console.sandbox.sandbox import Sandbox
-from crypto_core.database.connection.transaction_start import LimitedCursor
+from crypto_core.database.connection.transactions import LimitedCursor
 from tests.conftest import Ran, run_here
 
 _CLOCK = """

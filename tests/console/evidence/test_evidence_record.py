@@ -24,7 +24,7 @@ from crypto_core.compliance.assessment import assess
 from crypto_core.compliance.facts import UseFacts
 from crypto_core.compliance.snapshot import SnapshotPart
 from crypto_core.diagnosis.check import Check, CheckOutcome
-from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.guarded_change import Outcome
 from crypto_core.proof.forms import canonical
 from tests.console.command_types import Keydeck
 from tests.console.shapes import assert_shape

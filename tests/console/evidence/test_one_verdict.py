@@ -11,7 +11,7 @@ import pytest
 
 from console.container import Container
 from console.sandbox.sandbox import Sandbox
-from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.guarded_change import Outcome
 from crypto_core.proof.journal import NOT_ANCHORED
 from tests.crypto_core.compliance.proof.assembled import assembled
 

@@ -21,11 +21,10 @@ from console.sandbox.world import World
 from console.service.notices import notice_service
 from console.settings import load
 from crypto_core.database.connection.engine import open_engine
-from crypto_core.database.state.duties import DutyLease, on_duty
+from crypto_core.database.state.leases import DutyLease, on_duty
 from crypto_core.errors import DutyLostError, ReadOnlyError, SettingsError
-from crypto_core.findings.finding import Finding
-from crypto_core.findings.severity import Severity
-from crypto_core.guard.outcome import Outcome
+from crypto_core.findings.finding import Finding, Severity
+from crypto_core.guard.guarded_change import Outcome
 from crypto_core.incidents.model import IncidentScope
 from crypto_core.incidents.people import IncidentRole
 from crypto_core.notices.notice import NoticeKind, NoticeSettings, QuietHours, Receiver

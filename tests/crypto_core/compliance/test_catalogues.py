@@ -11,7 +11,7 @@ from crypto_core.compliance.catalogue_toml import read_catalogue
 from crypto_core.compliance.control_tests import ALL_TESTS
 from crypto_core.compliance.library import ControlLibrary
 from crypto_core.errors import ControlError
-from crypto_core.text.toml_reader import SIZE_LIMIT
+from crypto_core.toml_fields import SIZE_LIMIT
 
 HEAD = 'id = "house"\nversion = 1\nframework = "house"\ntitle = "House rules"\nedition = "2026"\n'
 CONTROL = """

@@ -28,7 +28,7 @@ from crypto_core.compliance.journal_changes import counted_by_column, without_ro
 from crypto_core.compliance.measurement import materials_of
 from crypto_core.compliance.snapshot import Snapshot, SnapshotPart
 from crypto_core.compliance.snapshot_reader import SnapshotReader
-from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.guarded_change import Outcome
 from crypto_core.keys.state import KeyMaterial
 from crypto_core.text.clean_text import clean
 from tests.console.command_types import Keydeck

@@ -14,8 +14,8 @@ from crypto_core.compliance.snapshot import Snapshot, SnapshotPart
 from crypto_core.database.column_guards.model import GuardState
 from crypto_core.diagnosis.check import CheckOutcome
 from crypto_core.envelope import Format
+from crypto_core.findings.finding import Severity
 from crypto_core.findings.registry import rules_about
-from crypto_core.findings.severity import Severity
 from crypto_core.incidents.runbooks.catalogue import SubjectKind
 from crypto_core.keys.status import ProblemKind
 from crypto_core.text.clean_text import clean

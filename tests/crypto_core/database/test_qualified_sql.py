@@ -103,7 +103,7 @@ def test_no_statement_names_what_the_search_path_would_find(
 
 
 def test_text_for_postgresql_is_qualified_where_it_is_made() -> None:
-    own = {"database/qualified_sql.py", "database/schema.py", "forensics/provider_logs/schema.py"}
+    own = {"database/qualified_sql.py", "database/schema.py", "forensics/provider_logs/store.py"}
     root = Path(crypto_core.__file__).parent
     for file in root.rglob("*.py"):
         name = file.relative_to(root).as_posix()

@@ -16,8 +16,8 @@ from console.container import Container
 from console.sandbox.postgres import OPERATOR
 from console.sandbox.sandbox import Sandbox
 from crypto_core.database.connection.engine import open_engine
+from crypto_core.database.tokens.table_figures import vacuuming
 from crypto_core.database.tokens.tables import PLATFORM_TABLES, TokenTable
-from crypto_core.database.tokens.upkeep import vacuuming
 from crypto_core.diagnosis import Check, CheckOutcome, Topic
 from crypto_core.diagnosis.database import DatabasePlace, _session, look_at_database
 

@@ -13,8 +13,8 @@ from collections import Counter
 import pytest
 
 from console.manual.book import source
-from crypto_core.findings.controls import CIS, CONTROLS, FSBP
 from crypto_core.findings.registry import rules_about
+from crypto_core.findings.standards import CIS, CONTROLS, FSBP
 
 RULES = {rule.id: rule for rule in rules_about()}
 VERDICTS = ("covered", "better", "differs", "missing")

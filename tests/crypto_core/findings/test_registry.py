@@ -11,11 +11,9 @@ from pkgutil import iter_modules
 
 import pytest
 
-from crypto_core.findings.controls import CONTROLS
-from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings.finding import Finding, Gap, Severity
 from crypto_core.findings.registry import Facts, Rule, Said, rule, rule_by_id, rules_about
-from crypto_core.findings.severity import Severity
-from crypto_core.findings.techniques import TECHNIQUES, VERSION, Technique
+from crypto_core.findings.standards import CONTROLS, TECHNIQUES, VERSION, Technique
 
 PACKAGES = sorted({package for facts in Facts for package in facts.packages})
 

@@ -10,8 +10,14 @@ from uuid import UUID
 
 import pytest
 
-from crypto_core.guard.approval_digest import COUNTED_BY, differing_parts, parts_of, request_digest
-from crypto_core.guard.approvals import Approval, Decision
+from crypto_core.guard.approvals import (
+    COUNTED_BY,
+    Approval,
+    Decision,
+    differing_parts,
+    parts_of,
+    request_digest,
+)
 from crypto_core.text.clean_text import clean
 
 NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)

@@ -32,8 +32,8 @@ from crypto_core.database.state.journal import JournalEntry
 from crypto_core.envelope import parse, serialise
 from crypto_core.guard.approvals import ACTIONS
 from crypto_core.guard.consent import Consent, Danger, Subject
+from crypto_core.guard.guarded_change import Outcome
 from crypto_core.guard.operations import BY_NAME, OPERATIONS
-from crypto_core.guard.outcome import Outcome
 from crypto_core.incidents.model import IncidentScope
 from crypto_core.incidents.people import IncidentRole
 from crypto_core.incidents.service import IncidentService

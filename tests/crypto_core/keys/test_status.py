@@ -19,8 +19,7 @@ from crypto_core.cipher import TokenCipher
 from crypto_core.database.state.incidents import IncidentStore
 from crypto_core.database.tokens.census import Census
 from crypto_core.envelope import Format
-from crypto_core.findings.finding import Finding
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Finding, Severity
 from crypto_core.guard.consent import Consent
 from crypto_core.incidents.model import IncidentScope
 from crypto_core.keys import service as keys_service

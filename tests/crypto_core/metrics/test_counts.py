@@ -12,7 +12,7 @@ from crypto_core import errors
 from crypto_core.aws.kms import KmsApi
 from crypto_core.cipher import TokenCipher
 from crypto_core.envelope import Format
-from crypto_core.keyring.cache import DataKeyCache
+from crypto_core.keyring.data_keys import DataKeyCache
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.log.observation import UNEXPECTED
 from crypto_core.metrics import UNKNOWN, Metrics

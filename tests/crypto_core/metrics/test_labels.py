@@ -15,7 +15,7 @@ from crypto_core.aws.kms import READ_ONLY_OPERATIONS, REHEARSABLE_OPERATIONS, Km
 from crypto_core.cipher import TokenCipher
 from crypto_core.envelope import Format
 from crypto_core.errors import KeydeckError
-from crypto_core.keyring.cache import DataKeyCache
+from crypto_core.keyring.data_keys import DataKeyCache
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.log.observation import UNEXPECTED
 from crypto_core.metrics import KINDS, KMS_OPERATIONS, OPERATIONS, OTHER, UNKNOWN, Metrics

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from console.sandbox.provider_tokens import MARKER
 from crypto_core.errors import SettingsError
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Severity
 from crypto_core.notices.notice import (
     FIELDS,
     Notice,

@@ -21,7 +21,7 @@ from console.sandbox.world import World
 from crypto_core import errors
 from crypto_core.envelope import Format
 from crypto_core.guard.consent import Consent
-from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.guarded_change import Outcome
 from crypto_core.providers.answers import Liveness, RevocationPlan, RevocationResult
 from crypto_core.providers.endpoints import Endpoints
 from crypto_core.providers.liveness_checks import PollingLimits

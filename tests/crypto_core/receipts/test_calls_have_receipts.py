@@ -20,7 +20,7 @@ from crypto_core.cipher import TokenCipher
 from crypto_core.envelope import Format
 from crypto_core.errors import IncorrectKeyError, KmsUnreachableError
 from crypto_core.guard.consent import Consent
-from crypto_core.keyring.cache import CacheLimits, DataKeyCache
+from crypto_core.keyring.data_keys import CacheLimits, DataKeyCache
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.receipts.recorder import ReceiptRecorder
 from crypto_core.reencryption.jobs.model import JobOptions

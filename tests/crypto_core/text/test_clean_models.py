@@ -20,9 +20,8 @@ import pytest
 import crypto_core
 from console.files.logfile import FileLogBook
 from crypto_core.aws.kms import KmsApi
-from crypto_core.database.state.anchors.anchor import anchor_of
 from crypto_core.database.state.anchors.bucket import AnchorBucket
-from crypto_core.database.state.anchors.checkpoint_anchors import Anchoring
+from crypto_core.database.state.anchors.checkpoint_anchors import Anchoring, anchor_of
 from crypto_core.database.state.approval_book import _approval
 from crypto_core.database.state.incident_changes import IncidentRow, StepRow
 from crypto_core.database.state.incidents import EntryRow, IncidentWhole
@@ -52,12 +51,11 @@ from crypto_core.reencryption.jobs.service import job_view
 from crypto_core.references import TokenRef
 from crypto_core.text.clean_text import clean
 from crypto_core.trail.record_reader import read_record
-from crypto_core.trail.sources.files.intake import Intake
+from crypto_core.trail.sources.files.event_files import Intake
 from crypto_core.trail.store import EventStore, receipt_questions
 from crypto_core.trail.store.database import StoreFile
-from crypto_core.trail.store.event_questions import Span
-from crypto_core.trail.store.history import History
-from crypto_core.trail.store.receipt_history import ReceiptHistory
+from crypto_core.trail.store.history import History, Span
+from crypto_core.trail.store.receipt_questions import ReceiptHistory
 from crypto_core.trail.store.suppressions import Suppressions
 from crypto_core.trail.term_sql import Bounds
 from crypto_core.trail.use.receipt_coverage import covers_of

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from crypto_core.text.toml_reader import SIZE_LIMIT, read_toml
+from crypto_core.toml_fields import SIZE_LIMIT, read_toml
 
 HOSTILE = {
     "nested": (b"a = " + b"[" * 100_000, "nested too deeply"),
@@ -22,7 +22,7 @@ HOSTILE = {
 
 _READ = """
 import sys
-from crypto_core.text.toml_reader import read_toml
+from crypto_core.toml_fields import read_toml
 try:
     read_toml(sys.stdin.buffer.read())
 except ValueError as error:

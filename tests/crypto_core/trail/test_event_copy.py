@@ -16,10 +16,8 @@ from crypto_core.lists.filter_language import terms_of
 from crypto_core.lists.paging import Query
 from crypto_core.trail.event_fields import PIVOTS
 from crypto_core.trail.parquet.event_copy import EventCopy
-from crypto_core.trail.parquet.export import export_events
-from crypto_core.trail.parquet.layout import NoCopyError
-from crypto_core.trail.query import parse
-from crypto_core.trail.record_fields import is_of_record
+from crypto_core.trail.parquet.export import NoCopyError, export_events
+from crypto_core.trail.query import is_of_record, parse
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.statistics import FIELDS as STATISTICS
 from crypto_core.trail.store.statistics import GroupsQuestion, Threshold

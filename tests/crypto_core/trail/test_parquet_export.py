@@ -17,8 +17,7 @@ from crypto_core.trail.columns import marks, seconds
 from crypto_core.trail.event import UNDATED, TrailEvent
 from crypto_core.trail.event_fields import EVENT_FIELDS
 from crypto_core.trail.parquet import export
-from crypto_core.trail.parquet.export import export_events
-from crypto_core.trail.parquet.layout import FILES, MARK, NOTHING, NoCopyError, read_mark
+from crypto_core.trail.parquet.export import FILES, MARK, NOTHING, NoCopyError, export_events, read_mark
 from crypto_core.trail.record_reader import read_record
 from crypto_core.trail.store import EventStore
 from tests.crypto_core.trail.records import NOW, OTHER_KEY, context, denied, read, record

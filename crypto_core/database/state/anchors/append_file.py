@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from crypto_core.database.state.anchors.anchor import LARGEST_ANCHOR, anchor_of
+from crypto_core.database.state.anchors.checkpoint_anchors import LARGEST_ANCHOR, anchor_of
 from crypto_core.errors import AbsentAnchorsError, AnchorError, RefusedError
 from crypto_core.lists.new_files import followed, open_to_append
 from crypto_core.proof.forms import Anchor, kept_anchors

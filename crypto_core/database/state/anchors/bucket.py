@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from crypto_core.database.state.anchors.anchor import LARGEST_ANCHOR, anchor_of
+from crypto_core.database.state.anchors.checkpoint_anchors import LARGEST_ANCHOR, anchor_of
 from crypto_core.errors import AbsentAnchorsError, AnchorError, RefusedError
 from crypto_core.proof.forms import Anchor
 from crypto_core.text.clean_text import CleanText, clean

@@ -1,17 +1,51 @@
-"""Fixes checkpoints outside of the database, wherever that is configured, and reads what was fixed."""
+"""Fixes checkpoints outside of the database, wherever that is configured, and reads what was fixed.
+
+An anchor is a line of JSON, in a file of many or alone in an object: {"keydeck_anchor": 1, "checkpoint": …,
+"time_stamp": base64 of an RFC 3161 response, or null}.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Protocol
 
-from crypto_core.database.state.anchors.anchor import AnchorStore
 from crypto_core.database.state.anchors.time_stamps import TimeStampAuthority, TimeStampRoots
-from crypto_core.errors import AbsentAnchorsError, KeydeckError
-from crypto_core.proof.forms import Anchor, Checkpoint
+from crypto_core.errors import AbsentAnchorsError, KeydeckError, RefusedError
+from crypto_core.proof.forms import UNREADABLE, Anchor, Checkpoint, anchor_in, document_of
 from crypto_core.text.clean_text import NO_TEXT, CleanText, clean
 from crypto_core.text.json_records import JsonRecord, shape
+
+LARGEST_ANCHOR = 262_144
+"""Bytes of one anchor; the break that a checkpoint acknowledges may name a thousand entries."""
+
+
+class AnchorStore(Protocol):
+    """Keeps anchors outside of the database. Blocks."""
+
+    @property
+    def where(self) -> CleanText: ...
+
+    def keep(self, anchor: Anchor) -> None:
+        """Keep an anchor. Raises KeydeckError."""
+
+    def read(self) -> Iterator[Anchor | str]:
+        """Yield what is kept, and sentences on what is no anchor or was not read.
+
+        Raises AbsentAnchorsError where nothing was ever kept or all of it is gone, else KeydeckError.
+        """
+
+
+def anchor_of(line: bytes, where: CleanText) -> Anchor:
+    """Return the anchor, or the printed checkpoint, of a line. Raises RefusedError."""
+    try:
+        return anchor_in(document_of(line), where)
+    except UNREADABLE as error:
+        raise RefusedError(
+            f"{where} is not an anchor of the journal, nor a checkpoint.",
+            remedy="One is printed by: keydeck journal checkpoint --json.",
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from crypto_core.database.connection.engine import connected, patient, told_apar
 from crypto_core.database.qualified_sql import run_as_it_is, text
 from crypto_core.database.tokens.sweep import samples
 from crypto_core.database.tokens.sweep.candidates import Candidate, Relation, Spelling
-from crypto_core.database.tokens.sweep.read_book import ReadingBook, TableReading
+from crypto_core.database.tokens.sweep.kept_sweeps import ReadingBook, TableReading
 from crypto_core.errors import DatabaseError, DatabaseTimeoutError, DatabaseUnreachableError
 
 SMALL = 1_000_000

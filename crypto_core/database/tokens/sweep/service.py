@@ -31,8 +31,7 @@ from crypto_core.database.tokens.sweep.candidates import (
     read_candidates,
 )
 from crypto_core.database.tokens.sweep.full_read import AtTheEnd, FullReader, ReadingProgress, look_rules
-from crypto_core.database.tokens.sweep.last_sweep import PresentDatabase, RememberedSweeps
-from crypto_core.database.tokens.sweep.read_book import ReadingBook
+from crypto_core.database.tokens.sweep.kept_sweeps import PresentDatabase, ReadingBook, RememberedSweeps
 from crypto_core.database.tokens.sweep.results import FoundColumn, FoundTable, Sweep
 from crypto_core.database.tokens.sweep.samples import Counted, Extent, Read, SampleReader
 from crypto_core.errors import DatabaseError, DatabaseUnreachableError

@@ -10,10 +10,9 @@ from threading import Event
 
 from crypto_core.cancellation import stop_if
 from crypto_core.database.tokens.decoys import NO_DECOYS, Decoys, ReadDecoys, no_decoys
-from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings.finding import Finding, Gap, Severity
 from crypto_core.findings.registry import Facts, Said, rule, rules_about
-from crypto_core.findings.severity import Severity
-from crypto_core.findings.techniques import STEAL_TOKEN
+from crypto_core.findings.standards import STEAL_TOKEN
 from crypto_core.forensics.provider_logs.event import ProviderEvent
 from crypto_core.forensics.provider_logs.store import EventChoice, ProviderLog, UseGroup
 from crypto_core.forensics.provider_logs.suspicion import BEFORE_USE, LEARNED, Opener, UseJudge
@@ -21,7 +20,7 @@ from crypto_core.forensics.provider_logs.token_hashes import KnownHash, TokenHas
 from crypto_core.text.counts import counted
 from crypto_core.text.moments import in_utc
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.store.bulk_insert import chunks
+from crypto_core.trail.store.schema import chunks
 
 MOST_EVENTS = 20
 """So many events are named as a finding's evidence; its text says how many there are."""

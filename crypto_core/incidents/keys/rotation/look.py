@@ -25,7 +25,7 @@ from crypto_core.key_names import is_key_arn, parse_key_name, same_key
 from crypto_core.keyring.preflight import Permission
 from crypto_core.keys.changes.key_reader import at_risk, proven_at_risk
 from crypto_core.keys.changes.plan import TokensAtRisk
-from crypto_core.keys.replacement.access import Compared, UseSeen
+from crypto_core.keys.replacement import Compared, UseSeen
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import Status
 from crypto_core.lists.paging import Query

@@ -16,7 +16,7 @@ from crypto_core.keys.changes.change import DEFAULT_PERIOD_DAYS
 from crypto_core.keys.changes.key_reader import every
 from crypto_core.keys.policy.access import Access
 from crypto_core.keys.policy.least_privilege import NEEDS, Role, is_principal
-from crypto_core.keys.replacement.access import USES
+from crypto_core.keys.replacement import USES
 from crypto_core.keys.state import PENDING_DELETION, KeyState
 from crypto_core.text.clean_text import clean
 

@@ -13,8 +13,7 @@ from crypto_core.incidents.keys.rotation.look import ResolvedKey, RotationLook
 from crypto_core.incidents.keys.rotation.verdict import Instruction, RotationVerdict, command, note, setting
 from crypto_core.incidents.model import CheckState
 from crypto_core.key_names import parse_key_name, region_of, same_key
-from crypto_core.keys.last_use import LastUse, last_use_since
-from crypto_core.keys.state import KeyState
+from crypto_core.keys.state import KeyState, LastUse, last_use_since
 from crypto_core.text.counts import counted
 from crypto_core.text.moments import in_utc
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Self
 
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Severity
 from crypto_core.incidents.model import CheckState, IncidentView, StepState, StepView
 from crypto_core.incidents.report.exhibits import Exhibit
 from crypto_core.incidents.report.section import ReportSection, Signed, Sources

@@ -22,12 +22,11 @@ from crypto_core.text.clean_text import clean
 from crypto_core.text.json_records import shape
 from crypto_core.trail.columns import iso
 from crypto_core.trail.sources import digest_files
-from crypto_core.trail.sources.answers import why
 from crypto_core.trail.sources.bucket.objects import BrokenObjectError, Bucket, unpacked
 from crypto_core.trail.sources.bucket.places import DIGESTS, FILES, Folder, TrailBucket, delivered, folders
 from crypto_core.trail.sources.bucket.s3 import THREADS
 from crypto_core.trail.sources.pull_query import PullQuery
-from crypto_core.trail.sources.threads import side_by_side
+from crypto_core.trail.sources.source_calls import side_by_side, why
 
 _AFTER = timedelta(hours=3)
 _DAY = timedelta(days=1)

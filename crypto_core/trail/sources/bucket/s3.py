@@ -20,13 +20,12 @@ from crypto_core.text.clean_text import clean
 from crypto_core.trail.columns import seconds
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.record_reader import OversizeDocumentError, load_foreign, read_records
-from crypto_core.trail.sources.answers import why
 from crypto_core.trail.sources.bucket.objects import BrokenObjectError, Bucket, Listed, unpacked
 from crypto_core.trail.sources.bucket.places import FILES, Folder, TrailBucket, delivered, folders
 from crypto_core.trail.sources.files.record_shapes import records_of
 from crypto_core.trail.sources.pull_query import ReadRecords, kept_of, settled
 from crypto_core.trail.sources.report import PullRun
-from crypto_core.trail.sources.threads import side_by_side
+from crypto_core.trail.sources.source_calls import side_by_side, why
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.pulls import PullBook, PullScope, TimeWindow, object_name
 

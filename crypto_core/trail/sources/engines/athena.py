@@ -31,9 +31,8 @@ from crypto_core.errors import (
 from crypto_core.lists.filter_language import Clause
 from crypto_core.text.clean_text import clean
 from crypto_core.trail.columns import seconds
-from crypto_core.trail.event_sql.dialect import EngineStatement
+from crypto_core.trail.event_sql import EngineStatement
 from crypto_core.trail.record_reader import read_record
-from crypto_core.trail.sources.answers import pages_of, why
 from crypto_core.trail.sources.bucket.objects import Bucket
 from crypto_core.trail.sources.bucket.places import FILES, delivered, folders, place_at
 from crypto_core.trail.sources.engine_rows import MISSING, record_of
@@ -43,6 +42,7 @@ from crypto_core.trail.sources.engines.table_definition import TableDefinition, 
 from crypto_core.trail.sources.plan import PullPlan
 from crypto_core.trail.sources.pull_query import PullQuery, Rest, settled
 from crypto_core.trail.sources.report import PullRun
+from crypto_core.trail.sources.source_calls import pages_of, why
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.pulls import PullBook, PullScope
 

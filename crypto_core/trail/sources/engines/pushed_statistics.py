@@ -26,9 +26,19 @@ from crypto_core.lists.filter_terms import Network
 from crypto_core.text.clean_text import cleans
 from crypto_core.trail.columns import iso, moment
 from crypto_core.trail.event_fields import EventField
-from crypto_core.trail.event_sql.conditions import EventConditions, shown_events, without_service
-from crypto_core.trail.event_sql.dialect import LONGEST, EngineStatement, can_be_literal, inlined, placed
-from crypto_core.trail.event_sql.groups import Question, each_id, groups_statement
+from crypto_core.trail.event_sql import (
+    LONGEST,
+    EngineStatement,
+    EventConditions,
+    Question,
+    can_be_literal,
+    each_id,
+    groups_statement,
+    inlined,
+    placed,
+    shown_events,
+    without_service,
+)
 from crypto_core.trail.query import Aliases, parse
 from crypto_core.trail.sources.engines.athena import MOST_SCANNED, Athena, AthenaSettings
 from crypto_core.trail.sources.engines.event_columns import event_columns

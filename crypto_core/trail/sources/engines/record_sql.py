@@ -32,7 +32,7 @@ from crypto_core.trail.bucket_calls import BUCKET_CALLS
 from crypto_core.trail.columns import iso
 from crypto_core.trail.event import DENIED, S3
 from crypto_core.trail.event_fields import EVENT_FIELDS
-from crypto_core.trail.event_sql.dialect import EngineStatement, can_be_literal, inlined, placed
+from crypto_core.trail.event_sql import EngineStatement, can_be_literal, inlined, placed
 from crypto_core.trail.sources.engine_rows import IDENTITY, LABELS, RESOURCES, SESSION
 from crypto_core.trail.sources.pull_query import KEPT_SOURCES, PullQuery
 from crypto_core.trail.term_sql import holds, spelt

@@ -22,8 +22,7 @@ from crypto_core.errors import (
     RefusedError,
     RunbookError,
 )
-from crypto_core.findings.finding import Finding
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Finding, Severity
 from crypto_core.guard.consent import Danger
 from crypto_core.incidents.model import (
     Incident,

@@ -26,7 +26,7 @@ from crypto_core.compliance.period.judgment import AtHand, CheckedRecords, Perio
 from crypto_core.compliance.period.period import AuditPeriod, Lapse, LapseSource
 from crypto_core.compliance.records.record import EvidenceRecord, read_record
 from crypto_core.compliance.snapshot import MissingPart, Snapshot, SnapshotPart, snapshot_json
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Severity
 from crypto_core.guard.signature import Signer
 from crypto_core.keys.status import ProblemKind
 from crypto_core.proof.forms import FIRST, canonical

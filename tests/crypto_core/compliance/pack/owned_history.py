@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from crypto_core.compliance.proof.records import FORM, signed_digest
-from crypto_core.database.state.checkpoint import ACTION
+from crypto_core.database.state.journal_verification import ACTION
 from crypto_core.guard.signature import Signature, SigningTime, digest_of
 from crypto_core.proof.forms import FIRST, Checkpoint, JournalEntry, canonical
 

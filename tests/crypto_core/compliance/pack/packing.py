@@ -31,7 +31,7 @@ from crypto_core.compliance.records.record import EvidenceRecord
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
-from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.guarded_change import Outcome
 from crypto_core.guard.signature import Signer
 from crypto_core.text.clean_text import NO_TEXT
 from tests.crypto_core.checked import checked

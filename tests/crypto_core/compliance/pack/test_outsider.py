@@ -27,8 +27,8 @@ from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from crypto_core.aws.public_keys import PublicKeys, public_key
 from crypto_core.compliance.proof.assembly import MODULES, verifier_source
-from crypto_core.database.state.checkpoint import ACTION
 from crypto_core.database.state.journal_export import export_journal
+from crypto_core.database.state.journal_verification import ACTION
 from crypto_core.guard.signature import Signature, digest_of
 from crypto_core.proof.forms import Anchor, Checkpoint, JournalBreak, SignedEntry, StoredCheckpoint, canonical
 from crypto_core.proof.journal import NOT_ANCHORED, JournalContents

@@ -74,8 +74,10 @@ def test_a_time_limit_is_no_cancellation(engine: Engine) -> None:
 
 def test_cancelling_does_not_wait_for_the_network(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     hung = Event()
-    monkeypatch.setattr("crypto_core.database.connection.canceller.PATIENCE_SECONDS", 0.1)
-    monkeypatch.setattr("crypto_core.database.connection.canceller._Canceller._ask", lambda _: hung.wait(30))
+    monkeypatch.setattr("crypto_core.database.connection.interruption.PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(
+        "crypto_core.database.connection.interruption._Canceller._ask", lambda _: hung.wait(30)
+    )
     before, cancelled = pid(engine), Cancellation()
     with connected(engine, cancelled=cancelled) as connection:
         began = time.monotonic()

@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from console.sandbox.sandbox import Sandbox
 from crypto_core import errors
 from crypto_core.database.connection import engine as engine_module
-from crypto_core.database.connection import watchdog
+from crypto_core.database.connection import interruption
 from crypto_core.database.connection.engine import connected, open_engine, patient
 from crypto_core.database.qualified_sql import run_as_it_is
 from tests.pooler import Pooler, pooler
@@ -351,7 +351,7 @@ def test_a_server_that_stops_in_the_middle_of_a_statement_is_told(own: Sandbox) 
 def test_a_server_that_freezes_is_not_waited_for_without_end(
     own: Sandbox, monkeypatch: pytest.MonkeyPatch, waiting_for: str
 ) -> None:
-    monkeypatch.setattr(watchdog, "LIMIT_SECONDS", 0.5)
+    monkeypatch.setattr(interruption, "LIMIT_SECONDS", 0.5)
     monkeypatch.setattr(engine_module, "CONNECT_TIMEOUT_SECONDS", 2)
     opened = open_engine(own.platform_database_url)
     with connected(opened) as connection:
@@ -382,7 +382,7 @@ def test_a_server_that_freezes_is_not_waited_for_without_end(
 def test_a_statement_within_its_time_limit_is_left_alone(
     environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watchdog, "LIMIT_SECONDS", 1.0)
+    monkeypatch.setattr(interruption, "LIMIT_SECONDS", 1.0)
     opened = open_engine(environment["DATABASE_URL"])
     with connected(opened) as connection:
         for _ in range(5):
@@ -395,7 +395,7 @@ def test_a_statement_within_its_time_limit_is_left_alone(
 def test_what_reads_a_whole_table_may_take_longer_and_nothing_behind_it_may(
     environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watchdog, "LIMIT_SECONDS", 0.2)
+    monkeypatch.setattr(interruption, "LIMIT_SECONDS", 0.2)
     opened = open_engine(environment["DATABASE_URL"])
     with connected(opened) as connection:
         with patient(connection, 1):

@@ -12,13 +12,13 @@ from sqlalchemy import Engine, text
 
 from console.container import Container
 from console.sandbox.world import World
-from crypto_core.database.connection import retries
+from crypto_core.database.connection import transactions
 from crypto_core.database.connection.engine import connected
-from crypto_core.database.connection.retries import TRIES, repeated_if_cut_off, repeated_if_rolled_back
+from crypto_core.database.connection.transactions import TRIES, repeated_if_cut_off, repeated_if_rolled_back
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.tokens.store import Replacement
 from crypto_core.errors import DatabaseError, DatabaseUnreachableError
-from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.guarded_change import Outcome
 from tests.crypto_core.statements import scalar
 
 FAILS = """
@@ -37,7 +37,7 @@ CREATE CONSTRAINT TRIGGER fails AFTER {event} ON {table} {when} FOR EACH ROW EXE
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retries, "FIRST_WAIT_SECONDS", 0.0)
+    monkeypatch.setattr(transactions, "FIRST_WAIT_SECONDS", 0.0)
 
 
 @pytest.fixture

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from crypto_core.database.connection.engine import connected, open_engine
-from crypto_core.database.connection.server_settings import OWN
-from crypto_core.database.connection.url_parameters import PARAMETERS
+from crypto_core.database.connection.url_parameters import OWN, PARAMETERS
 from crypto_core.database.connection.urls import DRIVERS, DatabaseUrl, parse_database_url
 from crypto_core.errors import SettingsError
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from crypto_core.database.connection import watchdog
+from crypto_core.database.connection import interruption
 
 
 class Wire:
@@ -52,12 +52,12 @@ def wires() -> Iterator[list[Any]]:
 def test_a_wait_that_takes_too_long_is_cut_and_no_other(
     monkeypatch: pytest.MonkeyPatch, wires: list[Any]
 ) -> None:
-    watch = watchdog._Watch()
+    watch = interruption._Watch()
     slow, patient, over = wires
     with ExitStack() as stack:
         stack.enter_context(watch.over(patient))
         # A shorter limit than that for which the thread sleeps already.
-        monkeypatch.setattr(watchdog, "LIMIT_SECONDS", 0.2)
+        monkeypatch.setattr(interruption, "LIMIT_SECONDS", 0.2)
         with watch.over(over):
             pass
         stack.enter_context(watch.over(slow))
@@ -71,8 +71,8 @@ def test_waits_share_one_thread_that_ends_when_there_are_none(
     monkeypatch: pytest.MonkeyPatch, wires: list[Any]
 ) -> None:
     # Longer than what follows takes, however busy the machine is: at its end the thread would end as well.
-    monkeypatch.setattr(watchdog, "LIMIT_SECONDS", 12.0)
-    watch = watchdog._Watch()
+    monkeypatch.setattr(interruption, "LIMIT_SECONDS", 12.0)
+    watch = interruption._Watch()
     threads = set()
     with watch.over(wires[2]):  # without it, a thread that begins late finds no wait and ends
         for _ in range(50):
@@ -90,13 +90,13 @@ def test_waits_share_one_thread_that_ends_when_there_are_none(
 def test_a_forked_child_watches_with_a_thread_of_its_own() -> None:
     script = """
         import os, socket, sys
-        from crypto_core.database.connection import watchdog
+        from crypto_core.database.connection import interruption
         first, other = socket.socketpair()
-        with watchdog._watch.over(first):
+        with interruption._watch.over(first):
             child = os.fork()
             if child == 0:
-                watchdog.LIMIT_SECONDS = 0.2
-                with watchdog._watch.over(first):
+                interruption.LIMIT_SECONDS = 0.2
+                with interruption._watch.over(first):
                     other.settimeout(30)
                     os._exit(0 if other.recv(1) == b"" else 3)
             sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))

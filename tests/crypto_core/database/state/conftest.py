@@ -17,7 +17,7 @@ from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.state.installation import _config
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
-from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.guarded_change import Outcome
 
 END_MOVED = (
     "UPDATE keydeck.journal_end SET (seq, digest) ="

@@ -21,8 +21,8 @@ from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
 from crypto_core.database.state.journal_entry import witnessed
 from crypto_core.database.tokens.tripwire_list import TripwireDocument
 from crypto_core.errors import ConflictError, EvidenceError
+from crypto_core.guard.guarded_change import Outcome
 from crypto_core.guard.operations import KeydeckRole
-from crypto_core.guard.outcome import Outcome
 from crypto_core.incidents.keys.accepted_losses import read_acceptances
 from crypto_core.incidents.model import IncidentScope
 from tests.adversary.ground import role_of

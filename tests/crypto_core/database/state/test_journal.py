@@ -28,7 +28,7 @@ from crypto_core.database.state.installation import install
 from crypto_core.database.state.journal import FIRST, Journal, JournalEntry
 from crypto_core.errors import DatabaseError, MissingSchemaError
 from crypto_core.guard.consent import Consent
-from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.guarded_change import Outcome
 from crypto_core.reencryption.plan import Selection, Verb
 from tests.crypto_core.statements import execute, scalar
 

@@ -14,7 +14,7 @@ from console.container import Container
 from crypto_core.database.schema import journal as table
 from crypto_core.database.state.journal import Journal, JournalEntry, chained
 from crypto_core.database.state.journal_entry import NO_MOMENT, moment_of
-from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.guarded_change import Outcome
 from crypto_core.proof.journal import Chain
 from tests.crypto_core.database.state.first_form import insert_first_form
 from tests.crypto_core.statements import execute

@@ -25,8 +25,8 @@ from crypto_core.database.state.journal import Journal
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
 from crypto_core.diagnosis import Check, CheckOutcome
 from crypto_core.diagnosis.database import DatabasePlace, look_at_database
+from crypto_core.guard.guarded_change import Outcome
 from crypto_core.guard.operations import KeydeckRole
-from crypto_core.guard.outcome import Outcome
 from tests.adversary.ground import role_of
 from tests.crypto_core.database.state.conftest import upgrade
 from tests.crypto_core.database.state.first_form import insert_first_form

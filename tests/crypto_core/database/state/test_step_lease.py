@@ -18,11 +18,10 @@ from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from crypto_core.aws.kms import KmsApi
 from crypto_core.database.connection.engine import open_engine
-from crypto_core.database.state import duties, step_lease
-from crypto_core.database.state.duties import DutyLease, on_duty
+from crypto_core.database.state import leases
 from crypto_core.database.state.incidents import IncidentStore
 from crypto_core.database.state.journal import Journal
-from crypto_core.database.state.step_lease import LEASE_SECONDS, StepLease, leased
+from crypto_core.database.state.leases import LEASE_SECONDS, DutyLease, StepLease, leased, on_duty
 from crypto_core.errors import DatabaseError, DatabaseTimeoutError, DutyLostError, RefusedError, StepLostError
 from crypto_core.guard.held_step import holding, require_held
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
@@ -59,7 +58,7 @@ def number(store: IncidentStore) -> int:
 @pytest.fixture
 def still(monkeypatch: pytest.MonkeyPatch) -> None:
     """No lease is renewed by its thread, as in a process that is frozen."""
-    monkeypatch.setattr(step_lease, "RENEW_SECONDS", 3_600)
+    monkeypatch.setattr(leases, "RENEW_SECONDS", 3_600)
 
 
 def expire(superuser: Engine) -> None:
@@ -143,7 +142,7 @@ def test_a_lease_ends_by_the_servers_clock_whatever_a_consoles_says(
     engine: Engine, number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with leased(engine, number, "one", "ana"):
-        monkeypatch.setattr(step_lease, "_now", lambda: 1e12)
+        monkeypatch.setattr(leases, "_now", lambda: 1e12)
         with pytest.raises(RefusedError):
             StepLease(engine, number, "one", "ben").take()
         require_held()  # it asks, and is told that it still holds the step
@@ -152,7 +151,7 @@ def test_a_lease_ends_by_the_servers_clock_whatever_a_consoles_says(
 def test_it_is_renewed_for_as_long_as_the_step_runs(
     engine: Engine, number: int, superuser: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(step_lease, "RENEW_SECONDS", 0.01)
+    monkeypatch.setattr(leases, "RENEW_SECONDS", 0.01)
     later = Event()
     renew = StepLease.renew
     monkeypatch.setattr(StepLease, "renew", lambda lease: (renew(lease), later.set())[0])
@@ -171,7 +170,7 @@ def test_it_is_renewed_for_as_long_as_the_step_runs(
 def test_a_database_that_is_away_for_a_moment_ends_no_renewing(
     engine: Engine, number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(step_lease, "RENEW_SECONDS", 0.01)
+    monkeypatch.setattr(leases, "RENEW_SECONDS", 0.01)
     tries, twice = [], Event()
 
     def renew(_: StepLease) -> None:
@@ -189,8 +188,8 @@ def test_a_database_that_is_away_for_a_moment_ends_no_renewing(
 def test_a_renewal_under_way_does_not_outlive_the_lease(
     engine: Engine, number: int, monkeypatch: pytest.MonkeyPatch, kind: type[StepLease | DutyLease]
 ) -> None:
-    for module in (step_lease, duties):
-        monkeypatch.setattr(module, "RENEW_SECONDS", 0.01)
+    for name in ("RENEW_SECONDS", "DUTY_RENEW_SECONDS"):
+        monkeypatch.setattr(leases, name, 0.01)
     acts: list[str] = []
     begun, act = Event(), kind._act
 
@@ -324,7 +323,7 @@ def test_a_step_that_cannot_be_given_back_ends_by_itself(
     engine: Engine, number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with leased(engine, number, "one", "ana"):
-        monkeypatch.setattr(step_lease, "connected", _away)
+        monkeypatch.setattr(leases, "connected", _away)
     monkeypatch.undo()
     with pytest.raises(RefusedError, match="running right now"):
         StepLease(engine, number, "one", "ben").take()

@@ -13,7 +13,7 @@ from crypto_core import encrypt_token
 from crypto_core.database.tokens.store import Replacement
 from crypto_core.errors import ChangedAtCommitError, DatabaseError, ForeignWriteError
 from crypto_core.guard.consent import Consent
-from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.guarded_change import Outcome
 from crypto_core.reencryption.jobs.model import JobOptions, JobState
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.references import TokenRef

@@ -20,7 +20,7 @@ from crypto_core.database.tokens.inventory import Inventory, InventoryRow, SortK
 from crypto_core.database.tokens.token_groups import KEY_NOT_KNOWN, GroupBy
 from crypto_core.envelope import Format
 from crypto_core.errors import InvalidFilterError, InvalidReferenceError, RowVanishedError
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Severity
 from crypto_core.lists.coverage import Evidence
 from crypto_core.lists.filter_language import written
 from crypto_core.lists.paging import Query

@@ -13,8 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_core.errors import RefusedError
-from crypto_core.forensics.copies.report import CopyReport, Exposed, KeyEvidence, KeyNeed, ScanReport
-from crypto_core.forensics.copies.scan_reader import read_scan
+from crypto_core.forensics.copies.report import (
+    CopyReport,
+    Exposed,
+    KeyEvidence,
+    KeyNeed,
+    ScanReport,
+    read_scan,
+)
 from crypto_core.lists.coverage import Coverage
 from crypto_core.text.clean_text import clean
 from tests.crypto_core.forensics.copies.values import KEY_ARN

@@ -16,8 +16,7 @@ from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from crypto_core.envelope import Envelope, parse
 from crypto_core.errors import EnvelopeError
-from crypto_core.findings.finding import Finding
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Finding, Severity
 from crypto_core.forensics.tripwires.service import Tripwires
 from crypto_core.guard.consent import Consent
 from crypto_core.references import TokenRef, parse_reference

@@ -18,8 +18,8 @@ from console.sandbox import access_keys
 from console.sandbox.endpoint import PastCall
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
-from crypto_core.guard.allowed_operations import performing
 from crypto_core.guard.consent import Consent
+from crypto_core.guard.held_step import performing
 from crypto_core.guard.operations import operation_of
 from crypto_core.incidents.keys.toolbox import key_tools
 from crypto_core.incidents.model import CheckResult, Incident, IncidentScope, IncidentState

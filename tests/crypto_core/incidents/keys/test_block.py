@@ -19,8 +19,8 @@ from console.sandbox.sandbox import Sandbox
 from crypto_core.database.state.journal import Journal
 from crypto_core.errors import RefusedError
 from crypto_core.guard.consent import Consent, Danger
+from crypto_core.guard.guarded_change import Outcome
 from crypto_core.guard.operations import KeydeckRole
-from crypto_core.guard.outcome import Outcome
 from crypto_core.incidents.keys.block import ONLY_FROM, PRINCIPALS
 from crypto_core.incidents.keys.subject import BLOCKED, NEW_KEY, PLATFORM_PRINCIPALS, UNBLOCKED
 from crypto_core.incidents.model import CheckResult, CheckState, StepState, StepView

@@ -11,8 +11,8 @@ from console.sandbox.endpoint import Denial, Fault
 from crypto_core.database.tokens.store import digest
 from crypto_core.envelope import EnvelopeV1, parse, serialise
 from crypto_core.errors import InterruptedRunError
-from crypto_core.guard.allowed_operations import performing
 from crypto_core.guard.consent import Consent, Danger
+from crypto_core.guard.held_step import performing
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind
 from crypto_core.secret import DataKey, Secret
 from tests.crypto_core.agreed import agreed

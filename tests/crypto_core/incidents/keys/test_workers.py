@@ -9,7 +9,7 @@ import pytest
 from crypto_core.incidents.key_users import KeyUser
 from crypto_core.incidents.keys.workers import Workers
 from crypto_core.keys.policy.least_privilege import Role
-from crypto_core.principal_names import is_service_linked
+from crypto_core.keys.principals import is_service_linked
 from tests.crypto_core.trail.records import ACCOUNT, NOW
 
 IAM = f"arn:aws:iam::{ACCOUNT}"

@@ -12,7 +12,7 @@ from typing import Any
 
 from crypto_core.database.state.journal import JournalEntry
 from crypto_core.database.state.journal_verification import JournalCheck
-from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.guarded_change import Outcome
 from crypto_core.guard.signature import Signature, Signer, SigningTime
 from crypto_core.incidents.report.exhibits import read
 from crypto_core.incidents.report.section import Report, Sources

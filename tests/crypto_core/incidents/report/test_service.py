@@ -11,7 +11,7 @@ import pytest
 
 from console.container import Container
 from crypto_core.errors import DatabaseError, RefusedError
-from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.guarded_change import Outcome
 from crypto_core.incidents.report.sections.actions import ActionsSection
 from crypto_core.incidents.report.sections.open_points import OpenPointsSection
 from crypto_core.incidents.report.sections.overview import VouchingSection

@@ -8,8 +8,8 @@ from console.capabilities import not_installed
 from console.container import Container
 from crypto_core.database.state.incidents import IncidentStore
 from crypto_core.errors import RefusedError
-from crypto_core.guard.allowed_operations import performing, require_named
 from crypto_core.guard.consent import Danger
+from crypto_core.guard.held_step import performing, require_named
 from crypto_core.guard.iam_policy import iam_policy
 from crypto_core.guard.operations import BY_NAME, KeydeckRole
 from crypto_core.incidents.runbooks.catalogue import STEP_ACTIONS, ActionKind, CaptureKind, CheckKind

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from crypto_core.database.state.step_lease import StepLease
+from crypto_core.database.state.leases import StepLease
 from crypto_core.errors import KmsAccessDeniedError
 from crypto_core.guard.consent import Danger, require
 from crypto_core.guard.held_step import held_step, require_held

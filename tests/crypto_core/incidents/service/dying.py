@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from crypto_core.database.connection.engine import open_engine
-from crypto_core.database.state import step_lease
+from crypto_core.database.state import leases
 from crypto_core.database.state.journal import Journal
 from crypto_core.errors import StepLostError
 from crypto_core.guard.consent import Consent
@@ -19,7 +19,7 @@ from tests.crypto_core.incidents.service.operators import service_of
 
 if __name__ == "__main__":
     url, number, folder, point, hook = sys.argv[1:]
-    step_lease.LEASE_SECONDS, step_lease.RENEW_SECONDS = 1.0, 0.1
+    leases.LEASE_SECONDS, leases.RENEW_SECONDS = 1.0, 0.1
     engine = open_engine(url)
     doubles = made.Doubles(Path(folder), hooks={point: getattr(made, hook)})
     service = service_of(engine, Journal(engine, lambda: "ana"), RunbookLibrary(), doubles.toolbox())

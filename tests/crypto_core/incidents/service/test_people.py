@@ -10,7 +10,7 @@ from sqlalchemy import Engine, text
 
 from crypto_core.database.state.journal import Journal
 from crypto_core.errors import RefusedError
-from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.guarded_change import Outcome
 from crypto_core.incidents.model import EntryKind, IncidentScope
 from crypto_core.incidents.people import FOLLOW_UP, FOLLOW_UP_DONE, ROLE, IncidentRole
 from crypto_core.incidents.service import IncidentService

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from crypto_core.database.state import step_lease
+from crypto_core.database.state import leases
 from crypto_core.database.state.journal import Journal
 from crypto_core.errors import EvidenceError, RefusedError, StepLostError
 from crypto_core.incidents.model import EntryKind, IncidentScope, IncidentView, StepState
@@ -93,7 +93,7 @@ def test_who_was_frozen_and_taken_over_from_writes_nothing_more(
     engine: Engine,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(step_lease, "RENEW_SECONDS", 3_600)  # frozen: the thread that renews stands, too
+    monkeypatch.setattr(leases, "RENEW_SECONDS", 3_600)  # frozen: the thread that renews stands, too
 
     def meanwhile(_: Any) -> None:
         doubles.hooks.clear()

@@ -15,9 +15,9 @@ from console.container import Container
 from crypto_core.database.tokens.value_opener import ValueOpener
 from crypto_core.envelope import Format
 from crypto_core.errors import SettingsError
-from crypto_core.guard.allowed_operations import performing
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent, require
+from crypto_core.guard.held_step import performing
 from crypto_core.incidents.model import CheckResult, Incident, IncidentScope, IncidentState
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.runbooks.runbook import RunbookStep

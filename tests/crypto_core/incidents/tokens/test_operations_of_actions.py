@@ -12,7 +12,7 @@ from console.sandbox.provider_tokens import MARKER
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from crypto_core.errors import RefusedError
-from crypto_core.guard.allowed_operations import performing
+from crypto_core.guard.held_step import performing
 from crypto_core.guard.operations import operation_of
 from crypto_core.incidents.runbooks.catalogue import ActionKind
 from crypto_core.incidents.tokens.toolbox import token_tools

@@ -17,4 +17,4 @@ def clock() -> Clock:
 @pytest.fixture
 def held(monkeypatch: pytest.MonkeyPatch) -> list[DataKey]:
     """Every DataKey that a cache makes from now on: those it holds and those it gives out."""
-    return data_keys_of("crypto_core.keyring.cache", monkeypatch)
+    return data_keys_of("crypto_core.keyring.data_keys", monkeypatch)

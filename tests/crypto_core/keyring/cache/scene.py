@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from console.sandbox.endpoint import ACCOUNT
-from crypto_core.keyring.cache import DataKeyCache
+from crypto_core.keyring.data_keys import DataKeyCache
 from crypto_core.secret import DataKey, exposed
 from tests.crypto_core.keyring.scene import REGION
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from crypto_core.keyring.cache import CacheLimits, DataKeyCache
+from crypto_core.keyring.data_keys import CacheLimits, DataKeyCache
 from crypto_core.secret import DataKey, exposed
 from tests.crypto_core.keyring.cache.scene import (
     ANOTHER_ROW,

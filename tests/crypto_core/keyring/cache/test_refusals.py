@@ -18,7 +18,7 @@ from crypto_core.errors import (
     KmsThrottledError,
     KmsUnreachableError,
 )
-from crypto_core.keyring.cache import DataKeyCache
+from crypto_core.keyring.data_keys import DataKeyCache
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.secret import DataKey
 from tests.crypto_core.keyring.cache.scene import is_wiped

@@ -8,7 +8,7 @@ import pytest
 
 from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import IncorrectKeyError, InvalidCiphertextError, KmsError, UntrustedKeyError
-from crypto_core.keyring.cache import CacheLimits, DataKeyCache
+from crypto_core.keyring.data_keys import CacheLimits, DataKeyCache
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.log.observation import Silent
 from crypto_core.secret import exposed

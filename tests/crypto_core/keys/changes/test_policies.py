@@ -19,7 +19,7 @@ from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
 from crypto_core.keys.changes.policies import _may_be
 from crypto_core.keys.changes.service import KeyChangeService
 from crypto_core.keys.policy.access import Access
-from crypto_core.keys.principal import PolicyPrincipal
+from crypto_core.keys.principals import PolicyPrincipal
 from tests.platform_rows import connect_github
 
 ACCOUNT = "123456789012"

@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 from console.container import Container
 from console.sandbox.postgres import OPERATOR
 from crypto_core.cipher import TokenCipher
-from crypto_core.database.tokens import open_writers
+from crypto_core.database.connection import lock_holders
 from crypto_core.errors import NotConfirmedError
 from crypto_core.guard.consent import Consent
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
@@ -46,7 +46,7 @@ def disable(changes: KeyChangeService, key: str) -> Disable:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Open transactions are not waited for."""
-    monkeypatch.setattr(open_writers.wait_for_writers, "__kwdefaults__", {"seconds": 0.0, "cancelled": None})
+    monkeypatch.setattr(lock_holders.wait_for_writers, "__kwdefaults__", {"seconds": 0.0, "cancelled": None})
 
 
 @pytest.fixture
@@ -148,11 +148,11 @@ def test_a_role_without_pg_monitor_sees_the_writer_all_the_same(
     with superuser.connect() as connection:
         member = "SELECT pg_has_role(:role, 'pg_read_all_stats', 'MEMBER')"
         assert connection.scalar(text(member), {"role": OPERATOR}) is False
-    (gap,) = open_writers.wait_for_writers(services.engine, seconds=0)
+    (gap,) = lock_holders.wait_for_writers(services.engine, seconds=0)
     assert "its age is not shown to this role" in gap
     execute(superuser, f"GRANT pg_read_all_stats TO {OPERATOR}")
     try:
-        (gap,) = open_writers.wait_for_writers(services.engine, seconds=0)
+        (gap,) = lock_holders.wait_for_writers(services.engine, seconds=0)
         assert re.search(r"open for \d+ s", gap)
     finally:
         execute(superuser, f"REVOKE pg_read_all_stats FROM {OPERATOR}")
@@ -210,9 +210,9 @@ def test_a_table_that_its_transaction_has_only_made_keeps_it_too(
         connection.execute(
             text("CREATE TABLE not_there_yet AS SELECT CAST(:v AS text) AS note"), {"v": envelope}
         )
-        (gap,) = open_writers.wait_for_writers(services.engine, seconds=0)
+        (gap,) = lock_holders.wait_for_writers(services.engine, seconds=0)
         assert "a new table" in gap
-    assert open_writers.wait_for_writers(services.engine, seconds=0) == ()
+    assert lock_holders.wait_for_writers(services.engine, seconds=0) == ()
 
 
 def test_whoever_reads_analyses_or_locks_rows_keeps_nobody_waiting(
@@ -221,7 +221,7 @@ def test_whoever_reads_analyses_or_locks_rows_keeps_nobody_waiting(
     with platform.connect() as connection, superuser.connect() as other:
         connection.execute(text("SELECT * FROM gh_connection FOR UPDATE"))
         other.execute(text("ANALYZE jira_connection"))
-        assert open_writers.wait_for_writers(services.engine, seconds=0) == ()
+        assert lock_holders.wait_for_writers(services.engine, seconds=0) == ()
 
 
 def test_a_token_written_between_the_plan_and_the_act_stops_it(

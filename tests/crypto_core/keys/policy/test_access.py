@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 
 from crypto_core.keys.grants import Grant, parse_grant
-from crypto_core.keys.policy.access import Access, accesses
+from crypto_core.keys.policy.access import Access, accesses, explain
 from crypto_core.keys.policy.actions import POWERS, Power
 from crypto_core.keys.policy.conditions import Bound
 from crypto_core.keys.policy.document import parse_policy
-from crypto_core.keys.policy.explanation import explain
 from tests.crypto_core.keys.policy.test_document import ACCOUNT, KEY, ROLE, policy, statement
 
 OTHER = "999999999999"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Severity
 from crypto_core.keys.posture.access import cross_account, full_control, policy_unknown, public, wide_grants
 from crypto_core.keys.posture.facts import KeyFacts
 from tests.crypto_core.keys.posture.samples import (

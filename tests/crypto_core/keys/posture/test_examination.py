@@ -18,8 +18,7 @@ from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
 from crypto_core.errors import InterruptedRunError, KmsUnreachableError
-from crypto_core.findings.finding import Finding, Gap
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Finding, Gap, Severity
 from crypto_core.keys.posture.examination import Posture
 from crypto_core.keys.posture.pace import CallerPace
 from tests.crypto_core.keys.posture.conftest import Endpoint, key_id

@@ -13,9 +13,8 @@ from console.container import Container
 from console.sandbox.endpoint import Denial
 from console.sandbox.sandbox import Sandbox
 from crypto_core.errors import InterruptedRunError, KmsAccessDeniedError, PolicyError
-from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings.finding import Finding, Gap, Severity
 from crypto_core.findings.registry import Facts, rules_about
-from crypto_core.findings.severity import Severity
 from crypto_core.keys.posture.identities import read_identities, wide_statements
 from tests.crypto_core.keys.posture.samples import ACCOUNT, HOSTILE
 

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from crypto_core.findings.finding import Finding
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Finding, Severity
 from crypto_core.keys.posture.lifecycle import (
     disabled,
     pending_deletion,

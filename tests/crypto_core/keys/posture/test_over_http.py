@@ -11,7 +11,7 @@ import pytest
 from console.sandbox.cloudtrail import LOG_ARCHIVE_KEY
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Severity
 from crypto_core.keys.posture.examination import Posture
 from tests.crypto_core.keys.posture.conftest import Endpoint, key_id
 

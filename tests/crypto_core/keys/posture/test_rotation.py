@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Severity
 from crypto_core.keys.posture.rotation import comes_after, marked_earlier, rotation_off, rotation_period
 from tests.crypto_core.keys.posture.samples import OTHER, arn, ask, facts, finding, gap
 

@@ -14,8 +14,7 @@ from crypto_core.cipher import TokenCipher
 from crypto_core.database.tokens import strays
 from crypto_core.database.tokens.strays import NAMED, Copies, find_copies
 from crypto_core.envelope import Format
-from crypto_core.findings.finding import Finding
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Finding, Severity
 from crypto_core.lists.paging import Query
 from crypto_core.references import TokenRef
 from tests.conftest import Ran

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings.finding import Finding, Gap, Severity
 from crypto_core.findings.registry import Facts, rules_about
-from crypto_core.findings.severity import Severity
 from crypto_core.keys.posture.trails import Recorded, Trail, recorded
 from tests.crypto_core.keys.posture.samples import ACCOUNT, HOSTILE
 

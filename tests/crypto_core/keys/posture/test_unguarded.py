@@ -12,8 +12,7 @@ from crypto_core.database.column_guards.model import constraint_name
 from crypto_core.database.column_guards.plan import GuardRequest
 from crypto_core.database.column_guards.service import ColumnGuardService
 from crypto_core.database.tokens.tables import PLATFORM_TABLES
-from crypto_core.findings.finding import Finding
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Finding, Severity
 from crypto_core.guard.consent import Consent
 from tests.crypto_core.database.column_guards.conftest import hand_over
 

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from crypto_core.findings.finding import Finding, Gap
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Finding, Gap, Severity
 from crypto_core.keys.posture.facts import KeyFacts
 from crypto_core.keys.posture.use import alias_elsewhere, old_key_in_use, old_material, unused
 from tests.crypto_core.keys.posture.samples import NOW, arn, ask, estate, facts, finding, gap, material

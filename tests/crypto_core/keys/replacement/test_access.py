@@ -17,7 +17,7 @@ from crypto_core.keys.grants import parse_grant
 from crypto_core.keys.policy.access import Access, accesses
 from crypto_core.keys.policy.document import parse_policy
 from crypto_core.keys.policy.least_privilege import NEEDS, Role, least_privilege
-from crypto_core.keys.replacement.access import losses
+from crypto_core.keys.replacement import losses
 from crypto_core.keys.state import KeyState
 
 ACCOUNT = "123456789012"

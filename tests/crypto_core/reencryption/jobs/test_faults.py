@@ -19,7 +19,7 @@ from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.tokens import chunks
 from crypto_core.database.tokens.store import TokenStore
 from crypto_core.errors import DatabaseError, DatabaseUnreachableError
-from crypto_core.keys.replacement.access import UseSeen
+from crypto_core.keys.replacement import UseSeen
 from crypto_core.reencryption.jobs.final_census import Closer, Closing
 from crypto_core.reencryption.jobs.model import JobState, JobView
 from crypto_core.reencryption.plan import Selection

@@ -27,7 +27,7 @@ from crypto_core.database.tokens.attribution_cache import AttributionCache
 from crypto_core.database.tokens.chunks import BatchCounts
 from crypto_core.envelope import Format
 from crypto_core.guard.consent import Consent
-from crypto_core.keys.replacement.access import Compared
+from crypto_core.keys.replacement import Compared
 from crypto_core.reencryption.jobs.model import JobOptions, JobState, JobView
 from crypto_core.reencryption.jobs.service import JobService
 from crypto_core.reencryption.plan import Selection, Verb

@@ -22,7 +22,7 @@ from crypto_core.database.tokens.store import StoredToken
 from crypto_core.guard.consent import Consent
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.keyring.preflight import Preflight
-from crypto_core.keys.replacement.access import Compared, UseWitness
+from crypto_core.keys.replacement import Compared, UseWitness
 from crypto_core.reencryption.bulk.engine import AskKms, Engine, open_engine
 from crypto_core.reencryption.bulk.ports import Outcome, TokenPages, TokenSink
 from crypto_core.reencryption.bulk.transport import CallSample

@@ -15,7 +15,7 @@ from console.settings import load
 from crypto_core import errors
 from crypto_core.database.state.installation import install
 from crypto_core.guard.consent import Consent
-from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.guarded_change import Outcome
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Severity
 from tests.crypto_core.trail.records import ACCOUNT, REGION, record, user
 from tests.crypto_core.trail.rules.watching import FOREIGN, Watch, change, of, trail_call
 

@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 
-from crypto_core.findings.controls import CIS_ROTATION, HUB_ROTATION
-from crypto_core.findings.finding import Finding
+from crypto_core.findings.finding import Finding, Severity
 from crypto_core.findings.registry import Rule, rule_by_id, rules_about
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.standards import CIS_ROTATION, HUB_ROTATION
 from crypto_core.trail.rules.ocsf import finding_uid, ocsf_finding
 from crypto_core.trail.rules.sigma import sigma_id
 from tests.crypto_core.trail.records import ACCOUNT, KEY, NOW, OTHER_KEY, denied, event, read

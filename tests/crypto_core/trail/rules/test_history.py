@@ -19,8 +19,7 @@ from crypto_core.trail.query import values
 from crypto_core.trail.rules.service import TrailRules
 from crypto_core.trail.rules.watched_keys import Configured
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.store.event_questions import Span, flag, has, like
-from crypto_core.trail.store.history import History
+from crypto_core.trail.store.history import History, Span, flag, has, like
 from tests.crypto_core.trail.records import KEY, NOW, OTHER_KEY, context, denied, read, record, role, user
 from tests.crypto_core.trail.rules.watching import ALIASES, DAY, FOREIGN, HOUR, change, normal, trail_call
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Severity
 from crypto_core.trail.rules.rule_context import MOST_EVENTS
 from crypto_core.trail.rules.watched_keys import Configured
 from tests.crypto_core.trail.records import (

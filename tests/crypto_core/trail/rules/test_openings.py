@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Severity
 from crypto_core.trail.rules.novelty import family, network
 from crypto_core.trail.rules.watched_keys import Configured
 from tests.crypto_core.trail.records import ACCOUNT, KEY, OTHER_KEY, S3_CONTEXT, denied, record, role, user

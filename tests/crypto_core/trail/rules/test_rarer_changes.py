@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Severity
 from crypto_core.trail.rules.watched_keys import Configured
 from tests.crypto_core.trail.records import ACCOUNT, KEY, OTHER_KEY, record, role
 from tests.crypto_core.trail.rules.watching import FOREIGN, TRAIL, Watch, change, of, trail_call

@@ -13,8 +13,7 @@ import pytest
 
 from console.sandbox.sandbox import Sandbox
 from crypto_core import errors
-from crypto_core.findings.finding import Finding
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Finding, Severity
 from crypto_core.guard.guard import Guard
 from crypto_core.trail.record_reader import load, read_record
 from crypto_core.trail.rules.service import TrailRules
@@ -280,7 +279,7 @@ def test_the_intruder_of_the_sandbox_is_found_and_the_platform_is_left_alone(
 
 
 def test_counts_by_principal_are_exact_at_both_ends_of_a_window(tmp_path: Path) -> None:
-    from crypto_core.trail.store.event_questions import Span
+    from crypto_core.trail.store.history import Span
 
     store = EventStore(tmp_path / "e.sqlite", clock=lambda: NOW)
     store.add([read(record(ago=n * 600)) for n in range(60)])

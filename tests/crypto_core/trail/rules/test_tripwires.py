@@ -11,7 +11,7 @@ import pytest
 
 from crypto_core.database.tokens.decoys import Decoy, Decoys, DecoyToken
 from crypto_core.envelope import Format
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Severity
 from crypto_core.trail.rules.service import TrailRules
 from crypto_core.trail.store import EventStore
 from tests.crypto_core.trail.records import ACCOUNT, KEY, NOW, OTHER_KEY, read, record

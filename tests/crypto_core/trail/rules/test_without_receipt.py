@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from crypto_core.errors import KeydeckError
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Severity
 from crypto_core.receipts.receipt import LostReceipts, ReceiptProcess
 from crypto_core.text.clean_text import clean
 from crypto_core.trail.event import TrailEvent

@@ -13,7 +13,7 @@ from crypto_core.guard.consent import Danger
 from crypto_core.key_names import AccountRegion
 from crypto_core.trail.sources.puller import EventPuller
 from crypto_core.trail.sources.report import MOST_GAPS, PullProgress, PullTally
-from crypto_core.trail.sources.threads import side_by_side
+from crypto_core.trail.sources.source_calls import side_by_side
 from crypto_core.trail.store import Added, EventStore, pulls
 from tests.crypto_core.trail.sources.amazon import HERE, THERE, Clock, WatchedAws, puller
 

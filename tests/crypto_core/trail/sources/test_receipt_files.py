@@ -10,7 +10,7 @@ import pytest
 
 from crypto_core.errors import ReceiptError
 from crypto_core.receipts.receipt import LostReceipts, Receipt
-from crypto_core.trail.sources.receipts.files import LONGEST, found_in, receipts_in, take_files
+from crypto_core.trail.sources.receipts import LONGEST, found_in, receipts_in, take_files
 from crypto_core.trail.store import EventStore
 from tests.crypto_core.trail.records import NOW
 from tests.crypto_core.trail.test_receipts import PROCESS, called, receipt

@@ -13,8 +13,8 @@ from crypto_core.database.state.receipt_table import TableSink
 from crypto_core.receipts.receipt import LostReceipts, Receipt
 from crypto_core.text.clean_text import clean
 from crypto_core.trail.event import TrailEvent
-from crypto_core.trail.sources.receipts import table as receipt_table
-from crypto_core.trail.sources.receipts.table import ReceiptTable
+from crypto_core.trail.sources import receipts as receipt_table
+from crypto_core.trail.sources.receipts import ReceiptTable
 from crypto_core.trail.store import EventStore
 from tests.crypto_core.trail.records import event
 from tests.crypto_core.trail.test_receipts import PROCESS, REF

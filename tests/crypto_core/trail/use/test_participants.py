@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.use.participants import actors, keys_used
+from crypto_core.trail.use.filter_builder import actors, keys_used
 from tests.crypto_core.trail import records
 from tests.screens.hostile import EACH_TEXT
 from tests.screens.sample_events import event

@@ -13,7 +13,7 @@ import pytest
 from crypto_core.errors import KeydeckError
 from crypto_core.trail.event import UNDATED, TrailEvent
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.store.new_since import BEGINNING
+from crypto_core.trail.store.arrivals import BEGINNING
 from tests.crypto_core.trail.records import KEY, NOW, OTHER_KEY, context, denied, event, read, role, user
 
 

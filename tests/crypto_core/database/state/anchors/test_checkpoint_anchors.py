@@ -18,10 +18,9 @@ from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from crypto_core.aws.kms_signer import KmsSigner
 from crypto_core.database.state.anchors import time_stamps
-from crypto_core.database.state.anchors.anchor import LARGEST_ANCHOR, anchor_of
 from crypto_core.database.state.anchors.append_file import AnchorFile, kept_in, read_anchors
 from crypto_core.database.state.anchors.bucket import AnchorBucket
-from crypto_core.database.state.anchors.checkpoint_anchors import Anchoring
+from crypto_core.database.state.anchors.checkpoint_anchors import LARGEST_ANCHOR, Anchoring, anchor_of
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.state.journal_breaks import JournalBreaks
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints

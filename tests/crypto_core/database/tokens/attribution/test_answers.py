@@ -15,7 +15,7 @@ from crypto_core import encrypt_token
 from crypto_core.database.tokens.attribution_cache import AttributionCache, KnownAttribution
 from crypto_core.envelope import parse
 from crypto_core.errors import InterruptedRunError
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Severity
 from crypto_core.lists.coverage import Evidence
 from crypto_core.lists.paging import Query
 from crypto_core.reencryption.plan import Selection

@@ -14,8 +14,7 @@ from crypto_core.errors import InvalidFilterError, NotConfirmedError, ReadOnlyEr
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.lists.filter_language import terms_of
 from crypto_core.trail.event import TrailEvent
-from crypto_core.trail.query import parse
-from crypto_core.trail.record_fields import is_of_record
+from crypto_core.trail.query import is_of_record, parse
 from crypto_core.trail.record_reader import load, read_record
 from crypto_core.trail.sources.engines.athena import AthenaSettings
 from crypto_core.trail.sources.engines.pushed_statistics import AthenaStatistics, PushedGroups

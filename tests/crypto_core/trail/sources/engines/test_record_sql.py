@@ -16,7 +16,7 @@ from sqlalchemy import table
 
 from crypto_core.errors import InvalidFilterError
 from crypto_core.trail.event import TrailEvent
-from crypto_core.trail.event_sql.dialect import EngineStatement, can_be_literal, quoted
+from crypto_core.trail.event_sql import EngineStatement, can_be_literal, quoted
 from crypto_core.trail.record_reader import read_record
 from crypto_core.trail.sources.engine_rows import record_of
 from crypto_core.trail.sources.engines.record_sql import RecordTable, question

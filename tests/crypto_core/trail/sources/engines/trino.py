@@ -15,7 +15,7 @@ from typing import Any
 import duckdb
 from sqlalchemy import literal_column, select, table, text
 
-from crypto_core.trail.event_sql.dialect import inlined
+from crypto_core.trail.event_sql import inlined
 from crypto_core.trail.sources.engine_rows import DOCUMENTS
 from crypto_core.trail.sources.engines.athena import AthenaSettings, AthenaSource
 from crypto_core.trail.sources.engines.event_columns import event_columns

@@ -23,9 +23,8 @@ import pytest
 from crypto_core.errors import EventStoreError
 from crypto_core.lists.paging import Query
 from crypto_core.trail.sources.files import event_files, reader_process
-from crypto_core.trail.sources.files.event_files import FileImport
+from crypto_core.trail.sources.files.event_files import Batches, FileImport
 from crypto_core.trail.sources.files.import_report import ImportProgress, ImportReport
-from crypto_core.trail.sources.files.intake import Batches
 from crypto_core.trail.sources.files.readers import Answer, Readers
 from crypto_core.trail.store import EventStore
 from tests.crypto_core.trail.records import record

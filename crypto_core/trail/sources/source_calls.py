@@ -1,4 +1,7 @@
-"""Work in several threads that end with the process: memory is bounded, and whoever cancels never waits."""
+"""Calls of a source: AWS's answers page by page, and work in several threads that end with the process.
+
+Memory is bounded, and whoever cancels never waits.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,32 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from queue import Empty, Queue
 from threading import Event, Thread
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from crypto_core.cancellation import stop_if
+from crypto_core.errors import KeydeckError, KmsAccessDeniedError
+
+
+def pages_of(
+    ask: Callable[..., dict[str, Any]], cancelled: Event | None, **parameters: Any
+) -> Iterator[dict[str, Any]]:
+    """Yield the pages of an answer, each of which tells where the next begins. Raises what `ask` raises."""
+    token: dict[str, str] = {}
+    while True:
+        stop_if(cancelled)
+        answer = ask(**parameters, **token)
+        yield answer
+        if not isinstance(answer.get("NextToken"), str):
+            return
+        token = {"NextToken": answer["NextToken"]}
+
+
+def why(error: KeydeckError) -> str:
+    """Return why something is missing: the permission, or AWS's message."""
+    if isinstance(error, KmsAccessDeniedError):
+        return f"{error.action} is not allowed."
+    return error.message
+
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -1,5 +1,6 @@
-"""The start of every transaction: search path, isolation, read only unless it writes, time limits.
+"""The start of every transaction, and its repetition where PostgreSQL rolled it back for another one's sake.
 
+At the start are set the search path, isolation, read only unless it writes, and time limits.
 Names mean PostgreSQL's own objects from the first statement on (CVE-2018-1058): of the statements that travel
 together each is analysed once the one before it has run. The path of the URL or the role only decides which
 tables are meant, and is put back for triggers of the platform's tables: ON_OWN_PATH.
@@ -8,20 +9,28 @@ All is set in the transaction itself, so it holds behind a pooler that drops a s
 transaction another session. A role's or database's default isolation doesn't count; its time limits do where
 they are shorter than Keydeck's. All of it travels with the first statement, without a further round trip.
 PostgreSQL documentation, SET TRANSACTION and section 55.2.2.1, "Multiple Statements in a Simple Query".
+
+Of two transactions that can't both be done PostgreSQL rolls one back whole, also at its commit. PostgreSQL
+documentation, section 13.5, "Serialization Failure Handling".
 """
 
 from __future__ import annotations
 
+import functools
+import logging
+import random
 import re
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from psycopg2 import ProgrammingError
 from psycopg2.extensions import STATUS_READY
 
-from crypto_core.database.connection.server_settings import OWN_PATH, ServerSettings
-from crypto_core.database.connection.watchdog import WatchedConnection, WatchedCursor
+from crypto_core.database.connection.interruption import WatchedConnection, WatchedCursor
+from crypto_core.database.connection.url_parameters import OWN_PATH, ServerSettings
+from crypto_core.errors import DatabaseError, DatabaseUnreachableError
 
 STATEMENT_TIMEOUT_SECONDS = 60
 LOCK_TIMEOUT_SECONDS = 10
@@ -212,3 +221,52 @@ class LimitedCursor(WatchedCursor):
     @property
     def _first(self) -> bool:
         return self.connection.status == STATUS_READY and not self.connection.autocommit
+
+
+TRIES = 8
+FIRST_WAIT_SECONDS = 0.01
+
+_ROLLED_BACK = ("40001", "40P01")
+"""A serialization failure, a deadlock."""
+
+_log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def repeated_if_rolled_back(transaction: Callable[P, R]) -> Callable[P, R]:
+    """Repeat a whole transaction that was rolled back for another's sake.
+
+    Besides the transaction it may do nothing that must not be done twice. Raises what the last try raised.
+    """
+
+    @functools.wraps(transaction)
+    def repeated(*args: P.args, **kwargs: P.kwargs) -> R:
+        wait = FIRST_WAIT_SECONDS
+        for _ in range(TRIES - 1):
+            try:
+                return transaction(*args, **kwargs)
+            except DatabaseError as error:
+                if error.sqlstate not in _ROLLED_BACK:
+                    raise
+                _log.info("Done again: %s", error.message)
+            time.sleep(wait * random.uniform(0.5, 1.0))  # noqa: S311  # jitter, no secret
+            wait *= 2
+        return transaction(*args, **kwargs)
+
+    return repeated
+
+
+def repeated_if_cut_off(read: Callable[P, R]) -> Callable[P, R]:
+    """Read once more if the session was closed meanwhile; `read` may change nothing."""
+
+    @functools.wraps(read)
+    def repeated(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return read(*args, **kwargs)
+        except DatabaseUnreachableError as error:
+            _log.info("Read again: %s", error.message)
+        return read(*args, **kwargs)
+
+    return repeated

@@ -19,10 +19,8 @@ from crypto_core.key_names import account_of
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.policy.access import Access
 from crypto_core.keys.policy.document import Statement
-from crypto_core.keys.policy.patterns import like
 from crypto_core.keys.policy.policy_reader import KeyPolicies, KeyPolicy
-from crypto_core.keys.principal import PolicyPrincipal
-from crypto_core.principal_names import is_of
+from crypto_core.keys.principals import PolicyPrincipal, is_of, like
 from crypto_core.text.clean_text import clean
 from crypto_core.text.counts import counted, listed
 from crypto_core.text.moments import in_utc

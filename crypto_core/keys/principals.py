@@ -1,10 +1,52 @@
-"""Who a key policy or a grant is about."""
+"""Principals as key policies and grants name them: who is meant, their ARNs, and patterns of them.
+
+STS leaves out the path that IAM has in the ARN of a session's role. In a pattern of IAM's `*` stands for any
+characters, `?` for one.
+"""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from crypto_core.text.clean_text import clean
+
+
+@lru_cache(maxsize=1024)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    # Stars side by side mean one, and cost the matcher its time.
+    squeezed = re.sub(r"\*+", "*", pattern)
+    written = "".join(".*" if c == "*" else "." if c == "?" else re.escape(c) for c in squeezed)
+    return re.compile(written, re.DOTALL)
+
+
+def like(pattern: str, text: str) -> bool:
+    """Return whether a text is of a pattern, with regard to case."""
+    return _compiled(pattern).fullmatch(text) is not None
+
+
+SESSION = re.compile(
+    r"arn:(?P<partition>[a-z0-9-]+):sts::(?P<account>[0-9]{12})"
+    r":assumed-role/(?P<role>[^/]+)/(?P<session>.+)"
+)
+_SERVICE_LINKED = re.compile(r"arn:[a-z0-9-]+:iam::[0-9]{12}:role/(?:[^:]*/)?AWSServiceRoleFor[^/:]*")
+
+
+def is_of(identity: str, principal: str) -> bool:
+    """True if an identity is a principal, or a session of the role that the principal is; by their ARNs."""
+    if identity == principal:
+        return True
+    session = SESSION.fullmatch(identity)
+    if session is None:
+        return False
+    prefix = f"arn:{session['partition']}:iam::{session['account']}:role/"
+    return principal.startswith(prefix) and principal.rsplit("/", 1)[-1] == session["role"]
+
+
+def is_service_linked(principal: str) -> bool:
+    """True for a role that is named as AWS services name theirs. IAM User Guide, "Service-linked roles"."""
+    return _SERVICE_LINKED.fullmatch(principal) is not None
 
 
 @dataclass(frozen=True, slots=True)

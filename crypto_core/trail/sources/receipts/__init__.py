@@ -1,1 +1,0 @@
-"""Receipts into the store: from files of lines, and from the table keydeck.receipt."""
