@@ -139,7 +139,10 @@ def _accepted(own: tuple[Manifest, ...], name: str, found: Any) -> Manifest:
                 raise ValueError(f"{word} in its {field} does not begin with {name}-, or is one of Keydeck's")
     return found._replace(
         commands={word: one._replace(does=clean(one.does)) for word, one in found.commands.items()},
-        pages={word: one._replace(summary=clean(one.summary)) for word, one in found.pages.items()},
+        pages={
+            word: one._replace(chapter=clean(one.chapter), summary=clean(one.summary))
+            for word, one in found.pages.items()
+        },
         duties={word: one._replace(does=clean(one.does)) for word, one in found.duties.items()},
     )
 

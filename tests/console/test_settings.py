@@ -10,6 +10,7 @@ import pytest
 
 from console.settings import LoadedSettings, load
 from crypto_core.errors import SettingsError
+from tests.left_out import needs
 
 
 @pytest.fixture
@@ -139,8 +140,8 @@ def test_the_limits_of_the_posture_come_from_the_settings(
         ('trusted_accounts = ["12345"]', "KEYDECK_TRUSTED_ACCOUNTS"),
         ('write_alias = "tokens"', "KEYDECK_WRITE_ALIAS"),
         ("drill_days = -1", "KEYDECK_DRILL_DAYS"),
-        ("review_days = -1", "KEYDECK_REVIEW_DAYS"),
-        ("evidence_days = 399", "KEYDECK_EVIDENCE_DAYS"),
+        pytest.param("review_days = -1", "KEYDECK_REVIEW_DAYS", marks=needs("evidence")),
+        pytest.param("evidence_days = 399", "KEYDECK_EVIDENCE_DAYS", marks=needs("evidence")),
     ],
 )
 def test_limits_that_are_none_are_named(told: Callable[[str], LoadedSettings], text: str, says: str) -> None:
