@@ -270,7 +270,7 @@ def test_nothing_of_the_product_opens_a_transaction_elsewhere() -> None:
         for path in (root / floor).rglob("*.py")
         if opening.search(path.read_text(encoding="utf-8"))
     }
-    own = {f"crypto_core/database/connection/{name}.py" for name in ("engine", "pool", "transaction_start")}
+    own = {f"crypto_core/database/connection/{name}.py" for name in ("engine", "pool", "transactions")}
     sandbox = {f"console/sandbox/{name}.py" for name in ("generator", "postgres")}
     events = {"crypto_core/trail/store/database.py"}  # SQLite, on this machine
     assert found == own | sandbox | events
