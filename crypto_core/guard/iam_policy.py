@@ -5,11 +5,11 @@ AWS's Service Authorization Reference says which actions know resources.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from crypto_core.envelope.encryption_context import DATABASE
-from crypto_core.guard.approval_purpose import APPROVERS, ASKERS, PURPOSE
+from crypto_core.guard.approval_purpose import APPROVERS, ASKERS, PURPOSE, Purpose
 from crypto_core.guard.operations import APPROVAL_CALL, KeydeckRole, of_role
 from crypto_core.key_names import account_of, is_key_arn, is_multi_region, region_of
 
@@ -24,10 +24,12 @@ _WITHOUT_RESOURCE = frozenset(
 _OF_ALIASES = frozenset({"kms:CreateAlias", "kms:UpdateAlias"})
 _SIGNS = frozenset({"kms:Sign", "kms:GenerateMac"})
 """Granted to the signer alone."""
-_PURPOSES = {
+_PURPOSES: Mapping[KeydeckRole, tuple[Purpose, ...]] = {
+    KeydeckRole.INSPECTOR: (),
     KeydeckRole.OPERATOR: ASKERS,
     KeydeckRole.RESPONDER: ASKERS,
     KeydeckRole.APPROVER: APPROVERS,
+    KeydeckRole.SIGNER: (),
 }
 
 
@@ -69,7 +71,7 @@ def iam_policy(
     if binding is not None and cryptographic:
         own = {f"kms:EncryptionContext:{DATABASE}": binding}
         statements[-1]["Condition"] = {"StringEqualsIfExists": own}
-    if approvals_key and role in _PURPOSES:
+    if approvals_key and _PURPOSES[role]:
         calls = _statement("Approvals", (APPROVAL_CALL,), [approvals_key])
         purpose = {f"kms:EncryptionContext:{PURPOSE}": sorted(_PURPOSES[role])}
         statements.append(calls | {"Condition": {"StringEquals": purpose}})
