@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
+from threading import RLock
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, cast
 
 from console.capabilities import added_services
@@ -85,6 +86,7 @@ class BaseServices:
         read_only = settings.read_only
         self.settings = settings
         self._kept: dict[object, object] = {}
+        self._making = RLock()
         self.ending = ExitStack()  # what capabilities end before the connections are closed
         self.ask_code = ask_code
         self.show_reading: Callable[[ReadingProgress], None] = lambda _: None
@@ -125,7 +127,10 @@ class BaseServices:
 
     def of(self, kind: Callable[[Any], Kept]) -> Kept:
         """Return a capability's services over this container, made once."""
-        return cast("Kept", self._kept.setdefault(kind, kind(self)))
+        with self._making:
+            if kind not in self._kept:
+                self._kept[kind] = kind(self)
+        return cast("Kept", self._kept[kind])
 
     def added(self, name: str) -> Any:
         """Return a service of a capability, None where that is left out."""

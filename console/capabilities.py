@@ -100,8 +100,8 @@ OWN = {
 """Keydeck's own capabilities, by their commands: asking for one that is missing says so."""
 OWN_ENGINES = {"athena": "engines"}
 """Those that bring a query engine, by its name."""
-_KEPT = ("extras", "screens", "settings", "parts", "schemas", "event_engines")
-"""What no manifest of another package may have."""
+_OF_OTHERS = ("name", "commands", "pages", "package")
+"""What the manifest of another package may have: nothing by which Keydeck concludes anything."""
 OWN_TOOLS = dict.fromkeys(
     (
         *("abilities", "abilities-asked", "ask-abilities", "hashed-query", "provider-events"),
@@ -118,7 +118,7 @@ OWN_SETTINGS = {"notify": "service"} | dict.fromkeys(("controls", "review_days",
 
 @cache
 def manifests() -> tuple[Manifest, ...]:
-    """Return the manifests of the capabilities whose folders are here, by name."""
+    """Return the manifests of the capabilities whose folders are here, by name, then those of packages."""
     folders = sorted(found.parent.name for found in Path(__file__).parent.glob("*/manifest.py"))
     own = tuple(import_module(f"console.{folder}.manifest").MANIFEST for folder in folders)
     return (*own, *added_capabilities(partial(_accepted, own)))
@@ -130,20 +130,16 @@ def _accepted(own: tuple[Manifest, ...], name: str, found: Any) -> Manifest:
         raise ValueError(f"it is no Manifest with the name {name}, of lower-case letters, digits and hyphens")
     if name in {*OWN.values(), *OWN_ENGINES.values()} or not found.package:
         raise ValueError("it has the name of one of Keydeck's, or names no package")
-    if kept := next((field for field in _KEPT if getattr(found, field)), ""):
+    if kept := next((of for of, value in found._asdict().items() if value and of not in _OF_OTHERS), ""):
         raise ValueError(f"{kept} are only for Keydeck's own")
-    for field in ("commands", "pages", "services", "duties", "further_events"):
+    for field in ("commands", "pages"):
         taken = {word for one in own for word in getattr(one, field)}
         for word in getattr(found, field):
-            if word in taken or not re.fullmatch(rf"([a-z]+ )?{name}-[a-z0-9-]+", word.replace("_", "-")):
+            if word in taken or not re.fullmatch(rf"{name}-[a-z0-9-]+", word):
                 raise ValueError(f"{word} in its {field} does not begin with {name}-, or is one of Keydeck's")
     return found._replace(
-        commands={word: one._replace(does=clean(one.does)) for word, one in found.commands.items()},
-        pages={
-            word: one._replace(chapter=clean(one.chapter), summary=clean(one.summary))
-            for word, one in found.pages.items()
-        },
-        duties={word: one._replace(does=clean(one.does)) for word, one in found.duties.items()},
+        commands={word: AddedCommand(*map(clean, one)) for word, one in found.commands.items()},
+        pages={word: AddedPage(*map(clean, one)) for word, one in found.pages.items()},
     )
 
 

@@ -57,17 +57,21 @@ def added_capabilities(accepted: Callable[[str, Any], _Manifest]) -> Iterator[_M
     for name in _named():
         from importlib.metadata import entry_points
 
-        for entry in entry_points(group=CAPABILITIES, name=name):
-            try:
-                found = accepted(name, _loaded(name, entry))
-            except SettingsError as error:
-                _refused[name] = error
-            except Exception as error:  # noqa: BLE001  # whatever a foreign manifest is made of
-                said = f"what {clean(name, 60)} offers as {CAPABILITIES} can't be used: {clean(error, 300)}"
-                _refused[name] = SettingsError(f"Setting extensions: {said}.", remedy=_MEND)
-            else:
-                _refused.pop(name, None)
-                yield found
+        from console.secrecy import guard_process
+
+        guard_process()  # commands are listed before it is guarded otherwise
+        entries = tuple(entry_points(group=CAPABILITIES, name=name))
+        try:
+            if len(entries) > 1:
+                raise ValueError(f"{len(entries)} packages offer it")  # noqa: TRY301  # it ends as any other
+            found = [accepted(name, _loaded(name, entry)) for entry in entries]
+        except SettingsError as error:
+            _refused[name] = error
+        except Exception as error:  # noqa: BLE001  # whatever a foreign manifest is made of
+            said = f"what {clean(name, 60)} offers as {CAPABILITIES} can't be used: {clean(error, 300)}"
+            _refused[name] = SettingsError(f"Setting extensions: {said}.", remedy=_MEND)
+        else:
+            yield from found
 
 
 def _named() -> tuple[str, ...]:
@@ -79,7 +83,8 @@ def _named() -> tuple[str, ...]:
 
     from console.own_folders import settings_file
 
-    given: Any = os.environ.get("KEYDECK_EXTENSIONS")
+    # In any case, as pydantic reads variables.
+    given: Any = next((at for of, at in os.environ.items() if of.upper() == "KEYDECK_EXTENSIONS"), None)
     path = None if given else settings_file()
     try:
         if path is not None and path.is_file():
@@ -140,7 +145,7 @@ def _of_kind(name: str, entry: EntryPoint, kind: Any, words: str) -> Any:
 def _loaded(name: str, entry: EntryPoint) -> Any:
     try:
         return entry.load()
-    except Exception as error:  # whatever a foreign module raises as it is imported
+    except (Exception, SystemExit) as error:  # whatever a foreign module raises as it is imported
         raise SettingsError(
             f"The {entry.group} of {clean(name, 60)} can't be loaded: "
             f"{type(error).__name__}: {clean(error, 300)}.",

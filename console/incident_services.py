@@ -50,7 +50,7 @@ class IncidentServices:
     key_management: KeyServices
     trail: EventServices
 
-    @cached_property
+    @deferred_property
     def incidents(self) -> IncidentService:
         base = self.base
         signer = base.signer()
@@ -73,7 +73,7 @@ class IncidentServices:
             waiting=self._waiting_requests,
         )
 
-    @cached_property
+    @deferred_property
     def suspects(self) -> SuspectSearch:
         return SuspectSearch(self.trail.events, self.trail.rules, self.base.identity)
 
@@ -85,7 +85,7 @@ class IncidentServices:
     @cached_property
     def tools(self) -> Toolbox:
         made = self.tool_services()
-        added = (resolve_name(one.tools)(self.base, made) for one in reversed(manifests()) if one.tools)
+        added = (resolve_name(one.tools)(self.base, made) for one in manifests() if one.tools)
         own = joined(key_tools(made), token_tools(made, self._restored), *added)
         return replace(own, not_installed=not_installed)
 

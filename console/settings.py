@@ -494,7 +494,6 @@ def load(options: Mapping[str, Any] | None = None) -> LoadedSettings:
 
 def changed(settings: Settings, update: Mapping[str, Any], where: str) -> Settings:
     """Return settings with others in `update`, validated. Raises SettingsError that names `where`."""
-    _refuse_left_out(update, where)
     values = {name: getattr(settings, name) for name in FIELDS} | dict(update)
     try:
         return Settings(**_by_variable(values))

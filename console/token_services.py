@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from console.capabilities import not_installed
@@ -76,7 +75,7 @@ class TokenServices:
 
         return ProviderService(self.asking, self.base.journal, **self.base.guarding)
 
-    @cached_property
+    @deferred_property
     def asking(self) -> TokenAsking:
         from crypto_core.providers.token_dispatch import TokenAsking
 
@@ -124,7 +123,7 @@ class TokenServices:
         )
         return TokenWorkService(base.engine, planner, runner, self.verifier, base.journal, **base.guarding)
 
-    @cached_property
+    @deferred_property
     def column_guards(self) -> ColumnGuardService:
         from crypto_core.database.column_guards.service import ColumnGuardService
 
@@ -175,7 +174,7 @@ class TokenServices:
 
         return Undoing(self._job_parts(), self.base.keys, **self.base.guarding)
 
-    @cached_property
+    @deferred_property
     def backup_restoring(self) -> BackupRestoring:
         from crypto_core.reencryption.backup_restore import BackupRestoring
         from crypto_core.reencryption.bulk.engine import open_engine

@@ -1,4 +1,4 @@
-"""KEYDECK_FIPS=require: nothing starts unless approved algorithms alone can be computed.
+"""The OpenSSLs of this process, and KEYDECK_FIPS=require: nothing starts unless they compute in FIPS mode.
 
 There is more than one OpenSSL in this process: Python's ssl and hashlib have one, the cryptography package
 brings another in its wheel, and so does psycopg2-binary. In FIPS mode OpenSSL computes with its FIPS provider

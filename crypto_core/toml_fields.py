@@ -1,7 +1,8 @@
 """TOML (toml.io, version 1.0.0) that somebody else may have written: bounded in size and time.
 
 Each field of a table is taken once, is of one type and no longer than it may be. What is wrong ends in the
-error of whose file it is, which names the place and the field.
+error of whose file it is, which names the place and the field. Files of Keydeck's own and of a team are
+read whole.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from importlib import resources
-from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self, TypeVar
 
 from crypto_core.errors import KeydeckError
 from crypto_core.text.clean_text import NO_TEXT, CleanText, clean
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
 
 SIZE_LIMIT = 256 * 1024
 """Bytes of a TOML text."""
@@ -48,6 +50,8 @@ BUILT_IN = "builtin"
 
 def shipped_files(package: str) -> list[Traversable]:
     """Return the TOML files that a package brings in its folder BUILT_IN, by name."""
+    from importlib import resources  # settings are read by this module, too, at every start
+
     folder = resources.files(package).joinpath(BUILT_IN)
     files = [file for file in folder.iterdir() if file.name.endswith(".toml")] if folder.is_dir() else []
     return sorted(files, key=lambda file: file.name)

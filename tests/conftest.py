@@ -203,11 +203,12 @@ def database_url(sandbox: Sandbox, databases: Databases, request: pytest.Fixture
 @pytest.fixture
 def environment(
     sandbox: Sandbox, database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> dict[str, str]:
+) -> Iterator[dict[str, str]]:
     """The process's environment points at the sandbox, the test's own database and its own events."""
     settings = point_at(sandbox, database_url, tmp_path, monkeypatch)
     sandbox.control.clear()
-    return settings
+    yield settings
+    sandbox.control.clear()
 
 
 @pytest.fixture

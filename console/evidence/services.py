@@ -13,6 +13,7 @@ from typing import Any
 from console.checks.diagnosis import connection_areas
 from console.container import Container
 from console.evidence.settings import EvidenceSettings
+from console.lazy_services import deferred
 from console.settings import LoadedSettings
 from crypto_core.aws.public_keys import fetched_public_keys
 from crypto_core.compliance.access_review import AccessReviewer
@@ -127,7 +128,7 @@ class EvidenceServices:
             self._core.trail.coverage,
             self._core.approvals,
             self._core.checkpoints,
-            self._core.incident_response.incidents,
+            deferred(lambda: self._core.incident_response.incidents),
             self._core.incident_store,
             ComplianceSettings(
                 SettingFacts(

@@ -49,7 +49,9 @@ class Book:
 @cache
 def _page(topic: str) -> ManualPage:
     entry = ENTRIES[topic]
-    text = _PART.sub(lambda found: _part(found[1]), _LINK.sub(_led, source(topic)))
+    text = _LINK.sub(_led, source(topic))
+    if _place(topic)[0] in _OWN:
+        text = _PART.sub(lambda found: _part(found[1]), text)
     title = text.partition("\n")[0].removeprefix("# ")
     return ManualPage(topic, title, entry.summary, _CHAPTERS[topic], text)
 
@@ -60,11 +62,16 @@ def _led(link: re.Match[str]) -> str:
     return link[0] if not topic or topic in ENTRIES else link[1]
 
 
-def source(topic: str) -> str:
+def _place(topic: str) -> tuple[str, str]:
     package, _, file = (ENTRIES[topic].file or f"console/manual/pages/{topic}.md").partition("/")
+    return package, file
+
+
+def source(topic: str) -> str:
+    package, file = _place(topic)
     try:
         text = resources.files(package).joinpath(file).read_text(encoding="utf-8")
-    except (ImportError, OSError, ValueError):
+    except Exception:  # a package of others is imported for its page
         if package in _OWN:
             raise
         return f"# {topic}\n\nThis page of another package can't be read.\n"

@@ -88,10 +88,13 @@ _OWN: dict[str, tuple[Entry, ...]] = {
 }
 
 
+_TOPICS = {entry.topic for entries in _OWN.values() for entry in entries}
+
+
 def _added(chapter: str) -> Iterator[tuple[str, Entry, str]]:
     for manifest in manifests():
         for topic, page in manifest.pages.items():
-            if page.chapter == chapter:
+            if page.chapter == chapter and topic not in _TOPICS:
                 file = f"{manifest.home.replace('.', '/')}/{topic}.md"
                 yield topic, Entry(topic, page.summary, file), page.after
 

@@ -16,7 +16,7 @@ Row_co = TypeVar("Row_co", covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What a list shows: a filter expression (see filters.py) and an order.
+    """What a list shows: a filter expression (see filter_language.py) and an order.
 
     `sort` is one of the source's sort keys, "" for the source's own order. Ties are broken by the row's
     identity, so equal rows never jump.

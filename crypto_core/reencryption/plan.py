@@ -53,7 +53,7 @@ class Selection:
 
     `under_key` names a KMS key: every envelope under it. `everything` is every envelope. `unprotected` is
     every token stored in plaintext (with a provider's prefix) or in dev format. `filter` is every token that
-    a filter expression lets through (see database/inventory.py), but for those in `except_for`.
+    a filter expression lets through (see tokens/inventory.py), but for those in `except_for`.
     """
 
     references: tuple[TokenRef | RowRef, ...] = ()

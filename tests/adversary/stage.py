@@ -285,6 +285,7 @@ def made_ground(sandbox: Sandbox, databases: Databases, installed: str, folder: 
         ]
         for table in TABLES
     }
+    sandbox.control.clear()
     sandbox.control.set_lookup_throttle(None)
     databases.copy(installed, before)
     superuser = _engine(_as(sandbox.superuser_url, before))

@@ -30,6 +30,7 @@ from crypto_core.guard.approvals import ADVISORY
 from crypto_core.guard.guarded_change import Outcome
 from crypto_core.log.redaction import redacted
 from crypto_core.proof.journal import NOT_ANCHORED
+from tests.left_out import needs
 
 Keydeck = Callable[..., Any]
 SECRET = "correct-horse"
@@ -83,6 +84,14 @@ def test_where_all_is_well_it_exits_0_and_says_so_last(keydeck: Keydeck) -> None
     assert headings[:4] == ["this machine", "settings", "database", "AWS"]
     assert headings[-1] == "CloudTrail's events"
     assert "✖" not in ran.stdout
+
+
+@needs("evidence")
+def test_connections_to_aws_are_looked_at(keydeck: Keydeck) -> None:
+    checks = keydeck("doctor", "--json").json["checks"]
+    told = [one for one in checks if one["name"].startswith("TLS")]
+    assert told
+    assert not [one for one in told if "leaves the capability" in one["said"]]
 
 
 def test_json_is_one_document_whose_summary_adds_up(keydeck: Keydeck) -> None:

@@ -50,6 +50,10 @@ WRONG_MANIFESTS = {
         "Manifest('setting', settings='a:B', package='acme_extra')",
         "settings are only for Keydeck's own",
     ),
+    "concluding": (
+        "Manifest('concluding', checks=('a:b',), package='acme_extra')",
+        "checks are only for Keydeck's own",
+    ),
     "hostile": (
         "Manifest('hostile', " + COMMANDS % "hostile-\x1b[2J" + ")",
         "in its commands does not begin",
@@ -61,6 +65,11 @@ WRONG_MANIFESTS = {
     "text": ("'[/red]'", "it is no Manifest"),
 }
 """What packages offer as manifests, and why it is refused."""
+TOKEN_PAGES = (
+    "from console.capabilities import AddedCommand, AddedPage, Manifest\n"
+    "PAGES = {name: AddedPage('Inside', 'X', []) for name in ('token-leak', 'token-note')}\n"
+    "MANIFEST = Manifest('token', {'token-x': AddedCommand('X', [])}, PAGES, package='token_pages')\n"
+)
 HEAD = (
     "from crypto_core.findings.registry import Facts, rule\n"
     "from crypto_core.findings.finding import Severity\n"
@@ -83,6 +92,7 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             "acme = acme_extra.manifest:MANIFEST",
         ),
         *(f"{name} = wrong_manifest:{name.upper()}" for name in WRONG_MANIFESTS),
+        *("token = token_pages:MANIFEST", "again = acme_extra.manifest:MANIFEST"),
     ]
     (found / "entry_points.txt").write_text("\n".join(lines))
     (tmp_path / "wrong_taken.py").write_text(
@@ -93,6 +103,12 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (tmp_path / "wrong_manifest.py").write_text(
         f"from console.capabilities import AddedCommand, Manifest\n{made}\n"
     )
+    (tmp_path / "token_pages").mkdir()
+    (tmp_path / "token_pages/__init__.py").write_text(TOKEN_PAGES)
+    (tmp_path / "token_pages/token-note.md").write_text("# A note\n\n<!-- rota -->\n")
+    again = tmp_path / "again-1.0.dist-info"
+    again.mkdir()
+    (again / "METADATA").write_text("Metadata-Version: 2.1\nName: again\nVersion: 1.0\n")
     for name, text in WRONG.items():
         (tmp_path / f"wrong_{name}.py").write_text(HEAD + text)
     for folder in (EXAMPLE, tmp_path):
@@ -230,6 +246,20 @@ def test_a_wrong_manifest_adds_nothing_and_is_refused_by_name(packages: Path, na
     assert WRONG_MANIFESTS[name][1] in refused.stderr
     assert "\x1b" not in refused.stderr
     assert "Mend the package, or take it out of extensions." in refused.stderr
+
+
+def test_no_page_of_keydecks_is_replaced_whatever_its_chapter(packages: Path) -> None:
+    own = console(packages, "help", "token-leak").stdout
+    assert console(packages, "help", "token-leak", KEYDECK_EXTENSIONS="token").stdout == own
+    note = console(packages, "help", "token-note", keydeck_extensions="token")
+    assert (note.returncode, "A note" in note.stdout) == (0, True)
+
+
+def test_what_two_packages_offer_by_one_name_is_refused(packages: Path) -> None:
+    entry_points = packages / "again-1.0.dist-info/entry_points.txt"
+    entry_points.write_text("[keydeck.capabilities]\nagain = acme_extra.manifest:MANIFEST\n")
+    refused = console(packages, "settings", KEYDECK_EXTENSIONS="again")
+    assert (refused.returncode, "2 packages offer it" in refused.stderr) == (2, True)
 
 
 def test_no_manifest_is_imported_that_settings_do_not_name(packages: Path) -> None:

@@ -1,4 +1,4 @@
-"""Verifies a pack by the rules of `proof.pack`, and that its documents are what its records give.
+"""Verifies a pack by the rules of `compliance.proof.pack`, and that its documents are what its records give.
 
 It needs neither the database nor AWS, but for signatures that only KMS can verify.
 """

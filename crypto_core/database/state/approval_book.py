@@ -1,9 +1,9 @@
 """Requests for approval, kept in `keydeck.approval`: made, decided by another person, and used once.
 
-Who somebody is comes from AWS at that moment, never from a setting; what that is worth, `distinct_people`
+Who somebody is comes from AWS at that moment, never from a setting; what that is worth, `approval_proof`
 says. Whoever may write to the table can change what is asked for or decide it. So a request is compared, part
 by part, with its digests when it is shown and approved, and with the plan made anew when it is used; and with
-an approvals key an approval counts only by the calls of KMS that CloudTrail delivers (`approval_proof`).
+an approvals key an approval counts only by the calls of KMS that CloudTrail delivers.
 Without one, approvals are advisory. The journal tells of every request, decision, refusal and use.
 """
 

@@ -1,9 +1,9 @@
 """Leases in rows, by the server's clock, renewed meanwhile: of steps' actions, and of duties of one host.
 
-A lease needs no session of its own, so it holds behind a pooler. The row's token and login say whose a step
-is: it stays its holder's until another operator takes it, which keydeck.hold_step allows once the lease
-expired. So a console that was frozen may go on if nobody came in between, and writes nothing if somebody did.
-For duties the lease's function has a privilege.
+A lease needs no session of its own, so it holds behind a pooler. The row's token and login say whose it is;
+the function that sets it has a privilege of its own. A step stays its holder's until another operator takes
+it, which keydeck.hold_step allows once the lease expired. So a console that was frozen may go on if nobody
+came in between, and writes nothing if somebody did.
 
 The server's clock may go back, where another server takes over. A lease that then ends further ahead than a
 lease is long is cut to that length by whoever comes next: a holder that lives renews it within that time.
@@ -70,10 +70,12 @@ def renewed(name: str, seconds: float, renew: Callable[[], None], end: Callable[
             _log.info("The lease of %s ends by itself: %s", name, error.message)
 
 
-LEASE_SECONDS = 10.0
+STEP_LEASE_SECONDS = 10.0
 """How long a step waits for a holder whose console was killed, or is frozen."""
-RENEW_SECONDS = 2.0
-_ACT = text("SELECT * FROM keydeck.hold_step(:incident, :step, CAST(:token AS uuid), :holder, :host, :act)")
+STEP_RENEW_SECONDS = 2.0
+_HOLD_STEP = text(
+    "SELECT * FROM keydeck.hold_step(:incident, :step, CAST(:token AS uuid), :holder, :host, :act)"
+)
 
 
 class StepLease:
@@ -107,7 +109,7 @@ class StepLease:
                     f"again in {max(ceil(row.seconds), 1)} s."
                 ),
             )
-        self._sure_until = asked + LEASE_SECONDS
+        self._sure_until = asked + STEP_LEASE_SECONDS
 
     def require(self) -> None:
         """Pass if the step is still held; ask where that isn't sure. Raises StepLostError, DatabaseError."""
@@ -121,14 +123,14 @@ class StepLease:
             asked = _now()
             with connected(self._engine, write=True) as connection:
                 self._require(self._act(connection, "renew"))
-            self._sure_until = asked + LEASE_SECONDS
+            self._sure_until = asked + STEP_LEASE_SECONDS
 
     def require_until_commit(self, connection: Connection) -> None:
         """Pass if the step is held until the transaction's end. Raises StepLostError."""
         self._require(self._act(connection, "look"))
 
     def _act(self, connection: Connection, act: str) -> Row[Any]:
-        return connection.execute(_ACT, {**self._given, "act": act}).one()
+        return connection.execute(_HOLD_STEP, {**self._given, "act": act}).one()
 
     def _require(self, row: Row[Any]) -> None:
         if row.held:
@@ -138,7 +140,7 @@ class StepLease:
         by = f" by {_who(row)}" if row.held_until is not None else ""
         raise StepLostError(
             f"Step {self._step_id} of INC-{self._incident} was taken over{by}{until}: this console did not "
-            f"renew its lease for {LEASE_SECONDS:g} s. It stopped before its next write."
+            f"renew its lease for {STEP_LEASE_SECONDS:g} s. It stopped before its next write."
         )
 
     def end(self) -> None:
@@ -155,7 +157,7 @@ def leased(engine: Engine, incident: int, step_id: str, holder: str) -> Iterator
     """
     lease = StepLease(engine, incident, step_id, holder)
     lease.take()
-    with renewed(f"step {step_id}", RENEW_SECONDS, lease.renew, lease.end), holding(lease):
+    with renewed(f"step {step_id}", STEP_RENEW_SECONDS, lease.renew, lease.end), holding(lease):
         yield lease
 
 

@@ -162,8 +162,6 @@ class Heartbeat:
         self._fellows = self._jobs.sample(self._job_id, self._runner, list(self._samples))
 
 
-_log = logging.getLogger(__name__)
-
 IDLE_SECONDS = 0.25
 """How often a process without a chunk looks for one."""
 
@@ -332,7 +330,7 @@ class JobRunner:
     def _tell_references(
         self, job: JobRow, actor: str, connection: Connection, written: Sequence[TokenRef]
     ) -> None:
-        """Tell the journal what was encrypted in place: no backup tells it (see database/authorship.py)."""
+        """Tell the journal what was encrypted in place: no backup tells it (see tokens/written_rows.py)."""
         references = sorted(str(ref) for ref in written)
         detail = {"job": job.id, "run": str(job.run_id), "to": job.target_key_arn, "references": references}
         within = connection if self.parts.same_database else None

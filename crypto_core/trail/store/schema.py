@@ -66,7 +66,7 @@ presence = Table("presence", metadata, *numbers("text", "hour", key=True), sqlit
 raw = Table(
     "raw", metadata, Column("id", Integer, primary_key=True), Column("body", LargeBinary, nullable=False)
 )
-"""The records of the events from `id` on, as they came, in a block; see blocks.py, record_compression.py."""
+"""The records of the events from `id` on, as they came, in a block; see event_places.py."""
 
 COUNTED = ("events", "begins", "ends")
 """How many events, and the first and the last second of them, from the beginning of the hour or day on."""

@@ -18,7 +18,7 @@ from crypto_core.lists.filter_language import unquoted, written
 from crypto_core.trail.query import Aliases
 from crypto_core.trail.store import EventStore
 
-_MOST = 50
+_MOST_PRINCIPALS = 50
 
 
 def term(field: str, *texts: str) -> str:
@@ -108,7 +108,7 @@ def named_principals(store: EventStore, name: str, *, cancelled: Event | None = 
         pathed = f"principal:*:{session['account']}:role/*{unquoted(session['role'])}"
         for who in (role, pathed):
             expression = f"{who} {term('session', session['session'])}"
-            found = store.tally(("principal",), expression, limit=_MOST, cancelled=cancelled)
+            found = store.tally(("principal",), expression, limit=_MOST_PRINCIPALS, cancelled=cancelled)
             arns = [
                 row.texts[0]
                 for row in found.rows
@@ -121,13 +121,13 @@ def named_principals(store: EventStore, name: str, *, cancelled: Event | None = 
         return NamedPrincipals(name, (), 0, expression, session["session"])
     expression = term("principal", name)
     for asked in (expression, f"principal:*{unquoted(name)}*"):
-        found = store.tally(("principal",), asked, limit=_MOST, cancelled=cancelled)
+        found = store.tally(("principal",), asked, limit=_MOST_PRINCIPALS, cancelled=cancelled)
         if found.rows:
             return NamedPrincipals(name, tuple(row.texts[0] for row in found.rows), found.others, asked)
     return NamedPrincipals(name, (), 0, expression)
 
 
-MOST = 300
+_MOST_VALUES = 300
 
 
 def actors(events: EventStore, ids: Iterable[str], cancelled: Event | None = None) -> tuple[str, ...]:
@@ -151,9 +151,9 @@ def keys_used(
 def _counted(
     events: EventStore, column: str, field: str, values: Iterable[str], cancelled: Event | None
 ) -> Iterator[tuple[str, int]]:
-    asked = tuple(dict.fromkeys(values))[:MOST]
+    asked = tuple(dict.fromkeys(values))[:_MOST_VALUES]
     if asked:
-        found = events.tally((column,), term(field, *asked), limit=MOST, cancelled=cancelled)
+        found = events.tally((column,), term(field, *asked), limit=_MOST_VALUES, cancelled=cancelled)
         for row in sorted(found.rows, key=lambda row: -row.events):
             if row.texts[0]:
                 yield row.texts[0], row.events

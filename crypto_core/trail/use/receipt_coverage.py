@@ -162,7 +162,7 @@ def _add(tokens: dict[TokenRef, ReceiptedToken], more: Sequence[ReceiptedToken])
         )
 
 
-MOST = 20
+MOST_PRINCIPALS = 20
 FACT = (
     "By receipt: the caller wrote down the request id of a call and the token that it was for; the record of "
     "the call agrees in operation and time. That is a fact, as far as the caller wrote the truth."
@@ -235,7 +235,7 @@ def covers_of(store: EventStore, opened: str, cancelled: Event | None = None) ->
     reached = store.receipts()
     if reached is None:
         return
-    found = store.tally(("principal",), f"{opened} receipt:*", limit=MOST, cancelled=cancelled)
+    found = store.tally(("principal",), f"{opened} receipt:*", limit=MOST_PRINCIPALS, cancelled=cancelled)
     known = {row.texts[0] for row in found.rows}
     until = reached.last
     for row in found.rows:
@@ -245,7 +245,9 @@ def covers_of(store: EventStore, opened: str, cancelled: Event | None = None) ->
         without = store.tally((), missing, limit=1, cancelled=cancelled).events
         yield ReceiptCover(row.texts[0], row.first, until, row.events, without)
     span = f"since:{reached.first.isoformat()} until:{until.isoformat()}"
-    others = store.tally(("principal",), f"{opened} -receipt:* {span}", limit=MOST, cancelled=cancelled)
+    others = store.tally(
+        ("principal",), f"{opened} -receipt:* {span}", limit=MOST_PRINCIPALS, cancelled=cancelled
+    )
     for row in others.rows:
         if row.texts[0] not in known:
             yield ReceiptCover(row.texts[0], None, None, 0, row.events)

@@ -46,6 +46,11 @@ def test_openssl_without_fips_mode_fails_only_where_it_is_required(
     assert asked(required=True)["FIPS: cryptography"].outcome is OK
 
 
+def test_handshakes_that_nothing_here_makes_are_told(aws: EndpointControl) -> None:
+    told = asked()["TLS"]
+    assert (told.outcome, "leaves the capability evidence out" in told.said) == (SKIPPED, True)
+
+
 def test_an_openssl_that_computes_nothing_fails_and_no_handshake_is_tried(
     aws: EndpointControl, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,7 +21,7 @@ from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.state import leases
 from crypto_core.database.state.incidents import IncidentStore
 from crypto_core.database.state.journal import Journal
-from crypto_core.database.state.leases import LEASE_SECONDS, DutyLease, StepLease, leased, on_duty
+from crypto_core.database.state.leases import STEP_LEASE_SECONDS, DutyLease, StepLease, leased, on_duty
 from crypto_core.errors import DatabaseError, DatabaseTimeoutError, DutyLostError, RefusedError, StepLostError
 from crypto_core.guard.held_step import holding, require_held
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
@@ -58,7 +58,7 @@ def number(store: IncidentStore) -> int:
 @pytest.fixture
 def still(monkeypatch: pytest.MonkeyPatch) -> None:
     """No lease is renewed by its thread, as in a process that is frozen."""
-    monkeypatch.setattr(leases, "RENEW_SECONDS", 3_600)
+    monkeypatch.setattr(leases, "STEP_RENEW_SECONDS", 3_600)
 
 
 def expire(superuser: Engine) -> None:
@@ -94,7 +94,7 @@ def test_a_step_is_held_by_one_until_it_is_given_back(engine: Engine, number: in
         ):
             pass
         (seconds,) = (int(word) for word in refused.value.remedy.split() if word.isdigit())
-        assert 1 <= seconds <= LEASE_SECONDS
+        assert 1 <= seconds <= STEP_LEASE_SECONDS
     with pytest.raises(KeyboardInterrupt), leased(engine, number, "one", "ben"):
         raise KeyboardInterrupt
     with leased(engine, number, "one", "ana"):
@@ -110,10 +110,10 @@ def test_over_a_clock_that_goes_back_a_holder_keeps_its_step_and_others_wait_no_
     with pytest.raises(RefusedError, match="is running right now") as refused:
         StepLease(engine, number, "one", "ben").take()
     (seconds,) = (int(word) for word in refused.value.remedy.split() if word.isdigit())
-    assert 1 <= seconds <= LEASE_SECONDS
+    assert 1 <= seconds <= STEP_LEASE_SECONDS
     # The one that came shortened it, for good.
     left = scalar(superuser, "SELECT max(until - clock_timestamp()) FROM keydeck.incident_lease")
-    assert left.total_seconds() <= LEASE_SECONDS
+    assert left.total_seconds() <= STEP_LEASE_SECONDS
     lease.renew()
     expire(superuser)
     StepLease(engine, number, "one", "ben").take()
@@ -151,7 +151,7 @@ def test_a_lease_ends_by_the_servers_clock_whatever_a_consoles_says(
 def test_it_is_renewed_for_as_long_as_the_step_runs(
     engine: Engine, number: int, superuser: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(leases, "RENEW_SECONDS", 0.01)
+    monkeypatch.setattr(leases, "STEP_RENEW_SECONDS", 0.01)
     later = Event()
     renew = StepLease.renew
     monkeypatch.setattr(StepLease, "renew", lambda lease: (renew(lease), later.set())[0])
@@ -170,7 +170,7 @@ def test_it_is_renewed_for_as_long_as_the_step_runs(
 def test_a_database_that_is_away_for_a_moment_ends_no_renewing(
     engine: Engine, number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(leases, "RENEW_SECONDS", 0.01)
+    monkeypatch.setattr(leases, "STEP_RENEW_SECONDS", 0.01)
     tries, twice = [], Event()
 
     def renew(_: StepLease) -> None:
@@ -188,7 +188,7 @@ def test_a_database_that_is_away_for_a_moment_ends_no_renewing(
 def test_a_renewal_under_way_does_not_outlive_the_lease(
     engine: Engine, number: int, monkeypatch: pytest.MonkeyPatch, kind: type[StepLease | DutyLease]
 ) -> None:
-    for name in ("RENEW_SECONDS", "DUTY_RENEW_SECONDS"):
+    for name in ("STEP_RENEW_SECONDS", "DUTY_RENEW_SECONDS"):
         monkeypatch.setattr(leases, name, 0.01)
     acts: list[str] = []
     begun, act = Event(), kind._act

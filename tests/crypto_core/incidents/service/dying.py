@@ -19,7 +19,7 @@ from tests.crypto_core.incidents.service.operators import service_of
 
 if __name__ == "__main__":
     url, number, folder, point, hook = sys.argv[1:]
-    leases.LEASE_SECONDS, leases.RENEW_SECONDS = 1.0, 0.1
+    leases.STEP_LEASE_SECONDS, leases.STEP_RENEW_SECONDS = 1.0, 0.1
     engine = open_engine(url)
     doubles = made.Doubles(Path(folder), hooks={point: getattr(made, hook)})
     service = service_of(engine, Journal(engine, lambda: "ana"), RunbookLibrary(), doubles.toolbox())

@@ -93,7 +93,7 @@ def test_who_was_frozen_and_taken_over_from_writes_nothing_more(
     engine: Engine,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(leases, "RENEW_SECONDS", 3_600)  # frozen: the thread that renews stands, too
+    monkeypatch.setattr(leases, "STEP_RENEW_SECONDS", 3_600)  # frozen: the thread that renews stands, too
 
     def meanwhile(_: Any) -> None:
         doubles.hooks.clear()

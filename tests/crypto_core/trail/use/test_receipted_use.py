@@ -19,8 +19,12 @@ from crypto_core.key_names import same_key
 from crypto_core.lists.paging import Query
 from crypto_core.receipts.receipt import Receipt
 from crypto_core.references import TokenRef
+from crypto_core.text.clean_text import clean
 from crypto_core.trail.event import TrailEvent
+from crypto_core.trail.store import EventStore
+from crypto_core.trail.store.receipt_questions import OpenedSubject, OpenedSubjects
 from crypto_core.trail.store.request_id_proof import RequestIdProof, note_proof
+from crypto_core.trail.use.receipt_coverage import receipted_tokens
 from crypto_core.trail.use.service import EventUse
 from tests.crypto_core.trail.records import NOW
 from tests.crypto_core.trail.test_receipts import receipt
@@ -78,6 +82,17 @@ def replaced(superuser: Engine, world: World) -> Iterator[Callable[[TokenRef, st
 
 def by_hash(of: TrailEvent, value: str) -> Receipt:
     return receipt(of, None, stored=sha256(value))
+
+
+def test_every_receipted_token_is_named_however_many_there_are() -> None:
+    tokens = [OpenedSubject(clean(f"gh_connection.access_token:gh-{n}"), "", 1, NOW, NOW) for n in range(200)]
+
+    class Store:
+        def receipt_subjects(self, expression: str, *, limit: int, **_: object) -> OpenedSubjects:
+            return OpenedSubjects(tuple(tokens[:limit]), max(len(tokens) - limit, 0))
+
+    found = receipted_tokens(cast("EventStore", Store()), None, "")
+    assert (len(found.tokens), found.further) == (200, 0)
 
 
 def test_receipts_make_a_v1_token_attributable_and_say_where_they_do_not(
