@@ -118,6 +118,10 @@ class Deck:
                 if any(shown.read_soon for shown in self.app.screen.query(TokenDetail)):
                     quiet = 0
                     await asyncio.sleep(QUICK_REST / 4)
+                elif getattr(
+                    self.app, "_resize_timer", None
+                ):  # the last of several sizes is taken a bit later
+                    quiet = 0
                 elif len(busy) > self.stage.waiting:
                     quiet = 0
                     await asyncio.wait([w._task for w in busy if w._task is not None], timeout=0.05)
