@@ -157,7 +157,7 @@ def _answer_shell() -> NoReturn:
 
 
 def run(arguments: list[str] | None = None) -> int:
-    from crypto_core.errors import KeydeckError
+    from crypto_core.values.errors import KeydeckError
 
     try:
         result: Any = keydeck.main(arguments, prog_name="keydeck", standalone_mode=False)
@@ -181,8 +181,8 @@ def require_fips_for(command: str | None, arguments: Sequence[str] = ()) -> None
     if command in OPEN or not _HELP.isdisjoint(arguments):
         return
     from console.settings import load
-    from crypto_core.errors import SettingsError
-    from crypto_core.fips import VARIABLE, require_fips, require_fips_where_set
+    from crypto_core.aws.fips import VARIABLE, require_fips, require_fips_where_set
+    from crypto_core.values.errors import SettingsError
 
     try:
         required = bool(load().settings.fips)

@@ -11,9 +11,9 @@ from crypto_core.database.state.anchors.append_file import AnchorFile
 from crypto_core.database.state.anchors.bucket import AnchorBucket
 from crypto_core.database.state.anchors.checkpoint_anchors import Anchoring, AnchorOutcome, AnchorStore
 from crypto_core.database.state.anchors.time_stamps import TimeStampAuthority, read_roots
-from crypto_core.errors import AnchorError
-from crypto_core.text.clean_text import clean
-from crypto_core.text.typed_names import expanded
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import AnchorError
+from crypto_core.values.typed_names import expanded
 
 
 def anchoring_of(settings: Settings, kms: KmsApi) -> Anchoring:

@@ -16,8 +16,10 @@ from console.capabilities import added_services
 from console.lazy_services import deferred_property
 from console.own_folders import data_folder, state_folder
 from console.settings import Settings
+from crypto_core.aws.fips import require_fips
 from crypto_core.aws.kms import KmsApi
 from crypto_core.aws.mfa_codes import AskCode, nobody_to_ask
+from crypto_core.aws.receipts.destination import FILE, TABLE, recorder_for
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.state.receipt_table import TableSink
 from crypto_core.database.tokens.attribution_cache import AttributionCache
@@ -25,16 +27,15 @@ from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.inventory import Inventory
 from crypto_core.database.tokens.tripwire_list import TripwireList
 from crypto_core.envelope import Format
-from crypto_core.errors import KeydeckError
-from crypto_core.fips import require_fips
-from crypto_core.key_names import same_key
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.log.observation import SILENT, Observer
-from crypto_core.receipts.destination import FILE, TABLE, recorder_for
+from crypto_core.values.errors import KeydeckError
+from crypto_core.values.key_names import same_key
 
 if TYPE_CHECKING:
     from console.environment_probe import EnvironmentProbe
     from crypto_core.aws.approval_calls import KmsApprovalCalls
+    from crypto_core.aws.receipts.recorder import ReceiptRecorder
     from crypto_core.database.state.approval_book import ApprovalBook
     from crypto_core.database.state.incidents import IncidentStore
     from crypto_core.database.state.journal import Journal
@@ -51,8 +52,7 @@ if TYPE_CHECKING:
     from crypto_core.guard.signature import Signer
     from crypto_core.keys.inventory import KeyInventory
     from crypto_core.keys.service import StatusService
-    from crypto_core.receipts.recorder import ReceiptRecorder
-    from crypto_core.references import TokenRef
+    from crypto_core.values.references import TokenRef
 
 
 Kept = TypeVar("Kept")

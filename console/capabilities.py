@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
 from console.extensions import added_capabilities
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
 
 _Entry = TypeVar("_Entry")
 _NONE: Mapping[str, Any] = MappingProxyType({})

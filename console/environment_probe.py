@@ -16,13 +16,13 @@ from typing import Generic, TypeVar
 from sqlalchemy import Engine
 
 from console.settings import Settings
-from crypto_core import errors
 from crypto_core.aws.kms import Identity, KmsApi
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.connection.urls import parse_database_url
 from crypto_core.database.dialect import CURRENT_ROLE
-from crypto_core.key_names import account_of, means, parse_key_name, region_of
-from crypto_core.text.clean_text import clean
+from crypto_core.values import errors
+from crypto_core.values.clean_text import clean
+from crypto_core.values.key_names import account_of, means, parse_key_name, region_of
 from screens.blocking_calls import DaemonThreads
 from screens.services import Surroundings
 

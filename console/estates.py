@@ -9,9 +9,9 @@ from urllib.parse import quote
 from console.own_folders import data_folder
 from console.setting_parts import OF_AN_ENVIRONMENT
 from console.settings import Settings, changed
-from crypto_core.errors import SettingsError
-from crypto_core.text.clean_text import clean
-from crypto_core.text.typed_names import meant
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import SettingsError
+from crypto_core.values.typed_names import meant
 
 DEFAULT = "default"
 """The estate of the settings themselves."""

@@ -11,11 +11,11 @@ from threading import Event
 
 from console.container import Container
 from console.settings import Settings
-from crypto_core.cancellation import stop_if
-from crypto_core.errors import InterruptedRunError, KeydeckError, MissingSchemaError, SettingsError
 from crypto_core.findings.finding import Severity
-from crypto_core.key_names import is_multi_region
-from crypto_core.text.clean_text import clean
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import InterruptedRunError, KeydeckError, MissingSchemaError, SettingsError
+from crypto_core.values.key_names import is_multi_region
 from screens.estate_status import EstateStanding, SharedKey
 
 AT_ONCE = 4

@@ -21,10 +21,10 @@ from crypto_core.aws import clock as aws_clock
 from crypto_core.aws.kms import KmsApi
 from crypto_core.aws.mfa_codes import AskCode, nobody_to_ask
 from crypto_core.database.tokens.decoys import ReadDecoys, no_decoys
-from crypto_core.errors import KeydeckError, SettingsError
 from crypto_core.findings.finding import Finding, Gap, Severity
-from crypto_core.key_names import homes_of, is_key_arn, region_of
 from crypto_core.keys.inventory import KeyInventory
+from crypto_core.values.errors import KeydeckError, SettingsError
+from crypto_core.values.key_names import homes_of, is_key_arn, region_of
 
 if TYPE_CHECKING:
     from threading import Event

@@ -19,7 +19,7 @@ def exit_codes_text() -> str:
 
 
 def exit_code(error: Exception) -> int:
-    from crypto_core import errors as e
+    from crypto_core.values import errors as e
 
     if isinstance(error, e.InterruptedRunError):
         return 130

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from crypto_core.errors import SettingsError
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import SettingsError
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -88,7 +88,7 @@ def _named() -> tuple[str, ...]:
     path = None if given else settings_file()
     try:
         if path is not None and path.is_file():
-            from crypto_core.toml_fields import SIZE_LIMIT, read_toml
+            from crypto_core.lists.toml_fields import SIZE_LIMIT, read_toml
 
             with path.open("rb") as file:
                 given = read_toml(file.read(SIZE_LIMIT + 1)).get("extensions")

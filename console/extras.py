@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import util
 
 from console.capabilities import manifests
-from crypto_core.errors import SettingsError
+from crypto_core.values.errors import SettingsError
 
 LAKE = "lake"
 """Copies of events in Parquet, and questions to them."""

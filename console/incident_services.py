@@ -12,12 +12,12 @@ from console.capabilities import manifests, not_installed
 from console.lazy_services import deferred_property
 from crypto_core.database.tokens.backups import with_backup
 from crypto_core.database.tokens.left_tokens import LeftTokens
-from crypto_core.errors import SettingsError
 from crypto_core.incidents.key_callers import KeyCallers, KeyCallerSearch
 from crypto_core.incidents.keys.accepted_losses import LossAcceptance
 from crypto_core.incidents.keys.toolbox import key_tools
 from crypto_core.incidents.model import IncidentView
 from crypto_core.incidents.report.service import ReportService
+from crypto_core.incidents.revocation_order import ExposureSearch, NoAbilities, RevocationOrdering
 from crypto_core.incidents.runbooks.library import RunbookLibrary
 from crypto_core.incidents.service import IncidentService
 from crypto_core.incidents.steps.parts import IncidentParts
@@ -28,8 +28,8 @@ from crypto_core.incidents.tokens.scope_providers import ScopeProviders
 from crypto_core.incidents.tokens.toolbox import token_tools
 from crypto_core.incidents.tool_services import ToolServices
 from crypto_core.keys.service import trusted_keys_line
-from crypto_core.providers.revocation_order import ExposureSearch, NoAbilities, RevocationOrdering
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -10,8 +10,8 @@ import click
 
 from console.capabilities import not_installed
 from console.exit_codes import exit_codes_text
-from crypto_core.text.clean_text import clean
-from crypto_core.text.typed_names import meant
+from crypto_core.values.clean_text import clean
+from crypto_core.values.typed_names import meant
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem

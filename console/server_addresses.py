@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from crypto_core.errors import SettingsError
 from crypto_core.providers.endpoints import is_loopback
+from crypto_core.values.errors import SettingsError
 
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _DEFAULT_PORTS = {"http": 80, "https": 443}

@@ -19,10 +19,10 @@ from pydantic_settings import BaseSettings, NoDecode
 from crypto_core.database.connection.urls import masked_url
 from crypto_core.database.tokens.tables import PLATFORM_TABLES, TokenTable
 from crypto_core.envelope.encryption_context import require_binding
-from crypto_core.errors import SettingsError
-from crypto_core.key_names import parse_key_name
 from crypto_core.providers.endpoints import base_url
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import SettingsError
+from crypto_core.values.key_names import parse_key_name
 from screens.own_column import OwnColumn
 from screens.user_command import UserCommand, checked_template
 

@@ -33,18 +33,18 @@ from console.setting_parts import (
     UserCommandSettings,
     checked_by,
 )
+from crypto_core.aws.receipts.destination import require_destination
 from crypto_core.database.connection.urls import left_out, masked_url
 from crypto_core.database.tokens.tables import PLATFORM_TABLES, TokenTable
 from crypto_core.envelope import DEV_KEY, ENVELOPE_FORMATS, Format, bound_format
-from crypto_core.errors import SettingsError
 from crypto_core.guard.approvals import ACTIONS, DEFAULT_MINUTES
-from crypto_core.key_names import is_key_arn
 from crypto_core.keys.posture.limits import Limits
+from crypto_core.lists.toml_fields import SIZE_LIMIT, read_toml
 from crypto_core.providers.endpoints import GITHUB, SLACK, Endpoints
-from crypto_core.receipts.destination import require_destination
-from crypto_core.text.clean_text import clean
-from crypto_core.text.typed_names import meant
-from crypto_core.toml_fields import SIZE_LIMIT, read_toml
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import SettingsError
+from crypto_core.values.key_names import is_key_arn
+from crypto_core.values.typed_names import meant
 
 
 def database_remedy() -> str:

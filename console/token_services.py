@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from console.capabilities import not_installed
 from console.lazy_services import deferred_property
-from crypto_core.errors import RefusedError
+from crypto_core.values.errors import RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from crypto_core.reencryption.replacing_token.service import TokenEntering
     from crypto_core.reencryption.service import TokenWorkService
     from crypto_core.reencryption.verification import Verifier
-    from crypto_core.references import TokenRef
+    from crypto_core.values.references import TokenRef
 
 
 @dataclass

@@ -7,11 +7,11 @@ from datetime import datetime
 from threading import Event
 from typing import TYPE_CHECKING
 
-from crypto_core.errors import EventStoreError, KeydeckError, KmsError, SettingsError
 from crypto_core.findings.finding import Gap, Severity, once_each
 from crypto_core.keys.posture.examination import Posture
 from crypto_core.trail.rules.examination import WINDOW, Examined
 from crypto_core.trail.store.suppressions import Suppressed, sift
+from crypto_core.values.errors import EventStoreError, KeydeckError, KmsError, SettingsError
 
 if TYPE_CHECKING:
     from console.container import Container

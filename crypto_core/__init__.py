@@ -23,11 +23,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from crypto_core.aws.kms import KmsApi
-    from crypto_core.cipher import OpenedToken, SealedToken, TokenCipher
+    from crypto_core.aws.receipts.receipt import Receipt
+    from crypto_core.aws.receipts.recorder import ReceiptRecorder
     from crypto_core.encrypted_token import EncryptedToken, StoredEnvelope
     from crypto_core.envelope import Envelope, Format, classify, parse
-    from crypto_core.environment import decrypt_token, encrypt_token
-    from crypto_core.errors import (
+    from crypto_core.keyring.cipher import OpenedToken, SealedToken, TokenCipher
+    from crypto_core.keyring.data_keys import CacheLimits, DataKeyCache
+    from crypto_core.keyring.kms_keyring import KmsKeyring
+    from crypto_core.metrics import Metrics
+    from crypto_core.platform.environment import decrypt_token, encrypt_token
+    from crypto_core.values.errors import (
         EnvelopeError,
         InvalidReferenceError,
         InvalidTokenError,
@@ -35,13 +40,8 @@ if TYPE_CHECKING:
         KmsError,
         SettingsError,
     )
-    from crypto_core.keyring.data_keys import CacheLimits, DataKeyCache
-    from crypto_core.keyring.kms_keyring import KmsKeyring
-    from crypto_core.metrics import Metrics
-    from crypto_core.receipts.receipt import Receipt
-    from crypto_core.receipts.recorder import ReceiptRecorder
-    from crypto_core.references import TokenRef
-    from crypto_core.secret import Secret
+    from crypto_core.values.references import TokenRef
+    from crypto_core.values.secret import Secret
 
 __all__ = [
     "CacheLimits",
@@ -73,11 +73,11 @@ __all__ = [
 ]
 
 _NAMES = {
-    "cipher": ("OpenedToken", "SealedToken", "TokenCipher"),
+    "keyring.cipher": ("OpenedToken", "SealedToken", "TokenCipher"),
     "keyring.data_keys": ("CacheLimits", "DataKeyCache"),
     "encrypted_token": ("EncryptedToken", "StoredEnvelope"),
     "envelope": ("Envelope", "Format", "classify", "parse"),
-    "errors": (
+    "values.errors": (
         "EnvelopeError",
         "InvalidReferenceError",
         "InvalidTokenError",
@@ -85,14 +85,14 @@ _NAMES = {
         "KmsError",
         "SettingsError",
     ),
-    "environment": ("decrypt_token", "encrypt_token"),
+    "platform.environment": ("decrypt_token", "encrypt_token"),
     "keyring.kms_keyring": ("KmsKeyring",),
     "aws.kms": ("KmsApi",),
     "metrics": ("Metrics",),
-    "receipts.receipt": ("Receipt",),
-    "receipts.recorder": ("ReceiptRecorder",),
-    "references": ("TokenRef",),
-    "secret": ("Secret",),
+    "aws.receipts.receipt": ("Receipt",),
+    "aws.receipts.recorder": ("ReceiptRecorder",),
+    "values.references": ("TokenRef",),
+    "values.secret": ("Secret",),
 }
 _ON_DEMAND = {name: module for module, names in _NAMES.items() for name in names}
 """Where each name is from. A room that needs no cryptography, such as the trail, starts without it."""

@@ -29,12 +29,12 @@ from math import inf
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from crypto_core import errors
 from crypto_core.aws.kms import READ_ONLY_OPERATIONS, REHEARSABLE_OPERATIONS
 from crypto_core.envelope import ENVELOPE_FORMATS, Format
-from crypto_core.errors import KeydeckError, SettingsError
 from crypto_core.guard.operations import VERBS, ChangeKind
 from crypto_core.log.observation import UNEXPECTED
+from crypto_core.values import errors
+from crypto_core.values.errors import KeydeckError, SettingsError
 
 OTHER = "other"
 

@@ -9,7 +9,7 @@ from typing import ClassVar, Generic, TypeVar
 from textual.content import Content
 from textual.geometry import Size
 
-from crypto_core.cancellation import Cancellation
+from crypto_core.values.cancellation import Cancellation
 from screens.blocking_calls import Failure
 from screens.facts import ScreenFacts
 from screens.main_screen import MainScreen

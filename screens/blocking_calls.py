@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from threading import Thread
 from typing import Any, ParamSpec, TypeVar
 
-from crypto_core.errors import KeydeckError
 from crypto_core.log.tracebacks import chain, stack_lines, type_name
-from crypto_core.text.clean_text import cleans
+from crypto_core.values.clean_text import cleans
+from crypto_core.values.errors import KeydeckError
 
 T = TypeVar("T")
 P = ParamSpec("P")

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from crypto_core.findings.finding import Severity
-from crypto_core.text.clean_text import NO_TEXT, CleanText, cleans
-from crypto_core.text.json_records import JsonRecord
+from crypto_core.values.clean_text import NO_TEXT, CleanText, cleans
+from crypto_core.values.json_records import JsonRecord
 
 
 @dataclass(frozen=True, slots=True)

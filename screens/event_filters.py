@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from datetime import datetime, timedelta
 
-from crypto_core.errors import InvalidFilterError
 from crypto_core.lists.filter_language import Clause, Term, read_moment, written
 from crypto_core.trail.query import enclosed, parse
+from crypto_core.values.errors import InvalidFilterError
 
 _NOISE = ("service", "own")
 _HIDDEN = "-service -own"

@@ -16,7 +16,7 @@ from textual.app import App
 from textual.dom import DOMNode
 from textual.signal import Signal
 
-from crypto_core.cancellation import Cancellation
+from crypto_core.values.cancellation import Cancellation
 from screens.ages import Clock, ago, span
 from screens.blocking_calls import Failure
 from screens.key_words import KeyWords

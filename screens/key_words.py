@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from crypto_core.key_names import same_key, short_key, short_material
 from crypto_core.keys.state import KeyState
+from crypto_core.values.key_names import same_key, short_key, short_material
 
 
 class KeyWords:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from crypto_core.text.clean_text import CleanText, clean, cleans
+from crypto_core.values.clean_text import CleanText, clean, cleans
 
 NOTHING, UNREADABLE = "-", "?"
 TEXT_LIMIT = 200

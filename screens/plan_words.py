@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
-from crypto_core.key_names import short_key
 from crypto_core.reencryption.bulk.pace import PaceTrend
 from crypto_core.reencryption.jobs.model import JobPlan, JobView
 from crypto_core.reencryption.plan import Plan, RunResult, Unwritten, Verb
-from crypto_core.text.counts import counted
+from crypto_core.values.counts import counted
+from crypto_core.values.key_names import short_key
 from screens.ages import span
 from screens.styled_text import BAD, BLANK, GOOD, WARNING, StyledLine, effect_lines
 

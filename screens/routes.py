@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from textual.message import Message
 
-from crypto_core.references import TokenRef
+from crypto_core.values.references import TokenRef
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from crypto_core.errors import RefusedError
-from crypto_core.text.clean_text import cleans
+from crypto_core.values.clean_text import cleans
+from crypto_core.values.errors import RefusedError
 from screens.manual_page import Manual
 
 if TYPE_CHECKING:
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
     from crypto_core.reencryption.materials import MaterialService
     from crypto_core.reencryption.plan import RunProgress
     from crypto_core.reencryption.service import TokenWorkService
-    from crypto_core.secret import Secret
     from crypto_core.trail.coverage_record import CoverageRecord
     from crypto_core.trail.rules.service import TrailRules
     from crypto_core.trail.sources.puller import EventPuller
     from crypto_core.trail.store import EventStore
     from crypto_core.trail.use.service import EventUse
+    from crypto_core.values.secret import Secret
     from screens.estate_status import EstateStanding, SharedKey
     from screens.own_column import OwnColumn
     from screens.user_command import CommandOutcome, UserCommand

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from string import Formatter
 from typing import Any
 
-from crypto_core.errors import RefusedError
-from crypto_core.text.clean_text import NO_TEXT, CleanText, clean, cleans
+from crypto_core.values.clean_text import NO_TEXT, CleanText, clean, cleans
+from crypto_core.values.errors import RefusedError
 
 LISTS = ("connections", "keys", "events", "findings", "incidents", "jobs")
 ARGUMENT_LIMIT = 4_096

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar, cast
 from textual.dom import DOMNode
 from textual.timer import Timer
 
-from crypto_core.cancellation import Cancellation
+from crypto_core.values.cancellation import Cancellation
 from screens.blocking_calls import Failure, attempt
 
 T = TypeVar("T")

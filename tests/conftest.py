@@ -28,9 +28,9 @@ from console.sandbox.world import World
 from console.settings import load
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.state.installation import install, require_schema
-from crypto_core.errors import MissingSchemaError
 from crypto_core.reencryption.bulk import engine as bulk_engine
-from crypto_core.references import TokenRef
+from crypto_core.values.errors import MissingSchemaError
+from crypto_core.values.references import TokenRef
 from tests import lanes, made_once, own_path
 
 CONNECTIONS = 120

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import Engine, text
 
 from crypto_core.database.tokens.tables import PLATFORM_TABLES
-from crypto_core.references import TokenRef
+from crypto_core.values.references import TokenRef
 
 _GITHUB = text(
     "INSERT INTO gh_connection (id, org_id, user_id, access_token, token_type, scopes, created_at)"

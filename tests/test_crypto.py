@@ -21,15 +21,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from console.sandbox.endpoint import Denial, Fault
 from console.sandbox.sandbox import Sandbox
-from crypto_core import (
-    EnvelopeError,
-    KeydeckError,
-    KmsError,
-    SettingsError,
-    decrypt_token,
-    encrypt_token,
-    errors,
-)
+from crypto_core import EnvelopeError, KeydeckError, KmsError, SettingsError, decrypt_token, encrypt_token
+from crypto_core.values import errors
 
 TOKEN = "github_pat_11ABCDEFG0abcdefghij_KLMNOPQRST"
 FIELDS = ["version", "encrypted data key", "nonce", "ciphertext"]

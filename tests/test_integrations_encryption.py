@@ -14,7 +14,7 @@ from sqlalchemy import Engine, text
 from console.container import Container
 from crypto_core import Format, decrypt_token, encrypt_token
 from crypto_core.database.tokens.store import Replacement
-from crypto_core.references import TokenRef
+from crypto_core.values.references import TokenRef
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from console.capabilities import main_screens
 from console.garbage import collect_again
 from console.heap import give_back
 from crypto_core.log.tracebacks import crash_lines
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
 from screens.actions.action import Action, ActionScope
 from screens.actions.performer import Actor, perform, within_reach
 from screens.actions.registry import ACTIONS

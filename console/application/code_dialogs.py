@@ -8,7 +8,7 @@ from threading import Event, Lock
 from typing import TYPE_CHECKING
 
 from crypto_core.aws.mfa_codes import CodeQuestion
-from crypto_core.secret import Secret
+from crypto_core.values.secret import Secret
 
 if TYPE_CHECKING:
     from textual.app import App

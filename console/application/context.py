@@ -20,8 +20,8 @@ from console.container import Container
 from console.lazy_services import if_made
 from console.settings import Settings, changed
 from crypto_core.database.connection.urls import masked_url
-from crypto_core.errors import SettingsError
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import SettingsError
 from screens.services import Context, DatabaseChoice, Offered, Services, Surroundings
 
 if TYPE_CHECKING:

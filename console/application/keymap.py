@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 
 from textual.keys import KEY_TO_UNICODE_NAME, Keys, _character_to_key
 
-from crypto_core.errors import SettingsError
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import SettingsError
 from screens.actions.action import ActionScope
 from screens.actions.registry import ACTIONS, BY_ID
 from screens.user_command import UserCommand

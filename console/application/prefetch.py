@@ -8,10 +8,10 @@ from dataclasses import replace
 from threading import Event
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from crypto_core.cancellation import stop_if
 from crypto_core.database.tokens.inventory import InventoryRow, SortKey
 from crypto_core.keys.status import Status
 from crypto_core.lists.paging import Cursor, Page, Query
+from crypto_core.values.cancellation import stop_if
 from screens.blocking_calls import DaemonThreads
 from screens.memory import Memory
 from screens.services import Services

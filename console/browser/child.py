@@ -8,7 +8,7 @@ from console.application.console_session import open_console
 from console.exit_codes import exit_code
 from console.printed.output import say
 from console.secrecy import guard_process
-from crypto_core.errors import KeydeckError
+from crypto_core.values.errors import KeydeckError
 
 
 def main() -> None:

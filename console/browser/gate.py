@@ -17,7 +17,7 @@ from console.browser.admission import Admission, AdmissionRefusal
 from console.printed.output import say
 from console.server_addresses import Addresses
 from crypto_core.log.tracebacks import crash_lines
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
 
 
 def report(error: Exception) -> None:

@@ -22,7 +22,7 @@ from console.browser.gate import SUBPROTOCOL, RequestGate, report
 from console.browser.process import ConsoleProcess
 from console.printed.output import say
 from console.server_addresses import Addresses, addresses
-from crypto_core.errors import SettingsError
+from crypto_core.values.errors import SettingsError
 
 _HEARTBEAT = 15.0
 _CLOSING = 2.0

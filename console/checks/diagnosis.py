@@ -13,7 +13,7 @@ from console.checks.settings_check import look_at_settings
 from console.settings import LoadedSettings, Settings, database_remedy
 from crypto_core.aws.mfa_codes import AskCode, nobody_to_ask
 from crypto_core.diagnosis import Area, Check, Topic
-from crypto_core.errors import SettingsError
+from crypto_core.values.errors import SettingsError
 
 MACHINE, SETTINGS, DATABASE, STATE, AWS, CRYPTOGRAPHY, EVENTS = (
     "this machine",
@@ -124,9 +124,9 @@ def _aws(loaded: LoadedSettings, ask_code: AskCode) -> Iterator[Area]:
 
 def _cryptography(loaded: LoadedSettings | None) -> Area:
     def look(stop: Event) -> Iterator[Check]:
+        from crypto_core.aws.fips import VARIABLE
         from crypto_core.diagnosis.aws import Apis, AwsPlace
         from crypto_core.diagnosis.cryptography import look_at_cryptography
-        from crypto_core.fips import VARIABLE
 
         settings = loaded.settings if loaded else None
         required = bool(settings.fips if settings else os.environ.get(VARIABLE))
@@ -157,10 +157,10 @@ def _request_ids(settings: Settings, stop: Event) -> Iterator[Check]:
     """Whether receipts can be joined to records. The calls that prove it have receipts as well."""
     from console.event_file import events_file
     from crypto_core.aws.kms import KmsApi
+    from crypto_core.aws.receipts.destination import OFF, TABLE, recorder_for
     from crypto_core.database.connection.engine import open_engine
     from crypto_core.database.state.receipt_table import TableSink
     from crypto_core.diagnosis.request_ids import RequestIdPlace, look_at_request_ids
-    from crypto_core.receipts.destination import OFF, TABLE, recorder_for
 
     url = settings.state_url or settings.database_url
     kept = settings.receipts if url or settings.receipts != TABLE else OFF

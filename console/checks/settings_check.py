@@ -16,10 +16,10 @@ from console.settings import LoadedSettings, Settings
 from crypto_core.database.connection.urls import left_out, masked_url, parse_database_url
 from crypto_core.diagnosis import Check, Topic
 from crypto_core.envelope import Format
-from crypto_core.errors import SettingsError
 from crypto_core.guard.approvals import ADVISORY
-from crypto_core.text.clean_text import clean
-from crypto_core.toml_fields import SIZE_LIMIT, read_toml
+from crypto_core.lists.toml_fields import SIZE_LIMIT, read_toml
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import SettingsError
 
 
 def look_at_settings(area: str, loaded: LoadedSettings | SettingsError) -> Iterator[Check]:

@@ -18,7 +18,7 @@ from console.printed.lists import Printout, print_listing
 from console.printed.output import print_json, print_line, say, utc
 from crypto_core.guard.approval_proof import DELIVERY
 from crypto_core.guard.approvals import Approval, Decision
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
 
 _request = click.argument("request", type=click.UUID, metavar="ID")
 

@@ -15,8 +15,8 @@ from console.completion.offers import job_numbers, token_references
 from console.host.interrupts import cancelled_by_interrupt
 from console.printed.output import print_json, print_line, say
 from crypto_core.reencryption.backup_restore import BackupRestoreResult, BackupSelection
-from crypto_core.references import parse_reference
-from crypto_core.text.counts import counted
+from crypto_core.values.counts import counted
+from crypto_core.values.references import parse_reference
 
 
 @click.group()

@@ -17,11 +17,11 @@ from console.printed.output import print_facts, print_json, say
 from crypto_core.database.tokens.inspection import Inspection
 from crypto_core.database.tokens.inventory import SortKey
 from crypto_core.database.tokens.inventory_row import TOKEN
-from crypto_core.errors import RowVanishedError
 from crypto_core.lists.coverage import Coverage
 from crypto_core.lists.paging import Query, pages_of
-from crypto_core.references import TokenRef, parse_reference
-from crypto_core.text.counts import listed
+from crypto_core.values.counts import listed
+from crypto_core.values.errors import RowVanishedError
+from crypto_core.values.references import TokenRef, parse_reference
 
 _NAMED = 10
 _COLUMNS = "severity=state reference org provider format key material evidence created"

@@ -14,8 +14,8 @@ from console.printed.output import print_gaps, print_json, print_line, print_tab
 from crypto_core.database.tokens.sweep.candidates import NAMED
 from crypto_core.database.tokens.sweep.proposals import TableProposal, propose
 from crypto_core.database.tokens.sweep.results import Sweep
-from crypto_core.text.clean_text import clean
-from crypto_core.text.counts import counted
+from crypto_core.values.clean_text import clean
+from crypto_core.values.counts import counted
 
 
 @click.command()

@@ -15,7 +15,7 @@ from console.commands.session import loaded
 from console.printed.output import print_json
 from console.printed.terminal import styled
 from crypto_core.diagnosis import Check, CheckOutcome, examine
-from crypto_core.text.counts import counted
+from crypto_core.values.counts import counted
 from screens.signs import Sign
 
 _SIGNS = {
@@ -42,7 +42,7 @@ def doctor(*, as_json: bool) -> int:
     from console.checks.diagnosis import all_areas
     from console.commands.mfa_prompt import code_from_terminal
     from console.settings import LoadedSettings
-    from crypto_core.errors import SettingsError
+    from crypto_core.values.errors import SettingsError
 
     settings: LoadedSettings | SettingsError
     try:

@@ -16,7 +16,7 @@ import click
 from console.commands.session import Command, ask_for_estate, loaded
 from console.printed.forms import Form, chosen_form
 from console.printed.output import say
-from crypto_core.errors import KeydeckError
+from crypto_core.values.errors import KeydeckError
 
 ALL = "all"
 NOT_ASKED = 3

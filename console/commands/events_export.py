@@ -15,7 +15,7 @@ from console.extras import LAKE, require_extra
 from console.host.interrupts import cancelled_by_interrupt
 from console.printed.output import meter, print_json, say
 from crypto_core.lists.paging import Query
-from crypto_core.text.counts import counted
+from crypto_core.values.counts import counted
 
 _STOPPING = "Stopping; days that are written are whole. Press again to stop at once."
 

@@ -22,13 +22,13 @@ from console.garbage import uncollected
 from console.host.interrupts import cancelled_by_interrupt
 from console.printed.output import bar, print_json, say, seldom
 from console.printed.pace import Pace, pace_words
-from crypto_core.errors import ReadOnlyError
 from crypto_core.lists.paging import Query
-from crypto_core.text.clean_text import clean
-from crypto_core.text.counts import counted
 from crypto_core.trail.sources.files import import_report
 from crypto_core.trail.sources.files.event_files import STDIN, FileImport
 from crypto_core.trail.store.pulls import PullBook
+from crypto_core.values.clean_text import clean
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import ReadOnlyError
 
 if TYPE_CHECKING:
     from crypto_core.trail.sources.files.copied_digests import CopyValidation, PublicKeys

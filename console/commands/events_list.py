@@ -16,16 +16,16 @@ from console.printed.event_document import EventDocument
 from console.printed.forms import Form
 from console.printed.lists import Printout, print_listing
 from console.printed.output import print_facts, print_gaps, print_json, say
-from crypto_core.errors import EventVanishedError
 from crypto_core.lists.paging import Query
-from crypto_core.text.clean_text import CleanText
-from crypto_core.text.counts import counted
 from crypto_core.trail.event_fields import PIVOTS
 from crypto_core.trail.record_reader import load
 from crypto_core.trail.store import StoredEvent
 from crypto_core.trail.store.statistics import GroupsQuestion
 from crypto_core.trail.store.tallies import EventTally, Tallies, moment_json
 from crypto_core.trail.use.tokens import joined
+from crypto_core.values.clean_text import CleanText
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import EventVanishedError
 from screens.identities import user_name
 
 _COUNTED = (*PIVOTS, "session", "access_key")

@@ -18,12 +18,9 @@ from console.commands.moments import time_option
 from console.commands.session import loaded, together
 from console.extras import LAKE, require_extra
 from console.printed.output import say
-from crypto_core.errors import SettingsError
-from crypto_core.key_names import short_key
 from crypto_core.lists.coverage import Coverage
 from crypto_core.lists.filter_language import terms_of
 from crypto_core.lists.paging import Query, pages_of
-from crypto_core.text.clean_text import shortened
 from crypto_core.trail.coverage_record import CoverageRecord
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.query import Aliases, enclosed, parse
@@ -31,6 +28,9 @@ from crypto_core.trail.store import EventStore, StoredEvent
 from crypto_core.trail.store.statistics import GroupsQuestion
 from crypto_core.trail.store.tallies import Tallies
 from crypto_core.trail.use.reach import Covered, reach
+from crypto_core.values.clean_text import shortened
+from crypto_core.values.errors import SettingsError
+from crypto_core.values.key_names import short_key
 
 if TYPE_CHECKING:
     from crypto_core.trail.parquet.event_copy import EventCopy

@@ -14,9 +14,9 @@ from console.commands.questions import query_consent
 from console.commands.session import services_of
 from console.host.interrupts import cancelled_by_interrupt
 from console.printed.output import print_gaps, print_json, say
-from crypto_core.errors import SettingsError
 from crypto_core.guard.consent import Danger
-from crypto_core.text.counts import counted
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import SettingsError
 from screens.ages import span
 
 if TYPE_CHECKING:

@@ -12,7 +12,6 @@ from console.commands.session import limit_option
 from console.printed.forms import Form
 from console.printed.lists import Printout, print_listing
 from console.printed.output import print_gaps, say
-from crypto_core.text.counts import counted
 from crypto_core.trail.store.statistics import (
     FIELDS,
     MEASURES,
@@ -21,6 +20,7 @@ from crypto_core.trail.store.statistics import (
     Threshold,
     threshold,
 )
+from crypto_core.values.counts import counted
 
 _ALL = 1_000_000
 MEASURED = ("count", "failed", "denied")

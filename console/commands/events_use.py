@@ -14,10 +14,7 @@ from console.commands.session import services_of
 from console.completion.offers import token_references
 from console.host.interrupts import cancelled_by_interrupt
 from console.printed.output import print_facts, print_gaps, print_json, print_line, print_table, say, utc
-from crypto_core.key_names import short_key
 from crypto_core.lists.paging import Query
-from crypto_core.references import TokenRef, parse_reference
-from crypto_core.text.counts import counted
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.tallies import Tallies
@@ -25,6 +22,9 @@ from crypto_core.trail.use.radius import BlastRadius, tokens_of
 from crypto_core.trail.use.reach import at
 from crypto_core.trail.use.receipt_coverage import ReceiptedTokens, ReceiptedUse
 from crypto_core.trail.use.token_timeline import MaterialUse, TokenTimeline, TokenUse
+from crypto_core.values.counts import counted
+from crypto_core.values.key_names import short_key
+from crypto_core.values.references import TokenRef, parse_reference
 
 NEWEST = 20
 """Events that are listed of a token; keydeck events list has them all."""

@@ -15,10 +15,10 @@ from console.commands.session import services_of
 from console.completion.offers import key_names
 from console.host.interrupts import cancelled_by_interrupt
 from console.printed.output import print_gaps, print_line, say
-from crypto_core.cancellation import stop_if
 from crypto_core.lists.filter_language import how_long
 from crypto_core.trail.key_watch import SHORTEST_SECONDS, KeyUse, WatchStatus
 from crypto_core.trail.use.reach import at
+from crypto_core.values.cancellation import stop_if
 
 _BEFORE = timedelta(days=1)
 

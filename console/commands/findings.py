@@ -26,7 +26,6 @@ from console.printed.forms import Form
 from console.printed.lists import Printout, print_listing
 from console.printed.output import marked, print_gaps, say
 from console.whole_posture import examine, with_events
-from crypto_core.errors import EventVanishedError
 from crypto_core.findings.finding import Finding, Gap, Severity
 from crypto_core.findings.registry import rules_about
 from crypto_core.keys.posture.examination import Posture
@@ -37,6 +36,7 @@ from crypto_core.trail.rules.service import TrailRules
 from crypto_core.trail.rules.sigma import export_sigma
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.suppressions import MOST_DAYS, Suppressed
+from crypto_core.values.errors import EventVanishedError
 from screens.findings.words import finding_facts
 from screens.identities import noted_by
 

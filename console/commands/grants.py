@@ -14,7 +14,7 @@ from crypto_core.database.role_grants import Login, role_grants
 from crypto_core.guard.approvals import ADVISORY
 from crypto_core.guard.iam_policy import iam_policy
 from crypto_core.guard.operations import KeydeckRole
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
 
 OWNERS_ONLY = (
     "keydeck guard --apply and --remove change constraints, which only the owner of a table can: have it run "

@@ -22,7 +22,7 @@ from crypto_core.database.column_guards.model import GuardState
 from crypto_core.database.column_guards.plan import GuardPlan, GuardRequest, GuardResult, script
 from crypto_core.database.column_guards.service import SurveyedColumn
 from crypto_core.envelope import ENVELOPE_FORMATS, Format
-from crypto_core.text.counts import counted
+from crypto_core.values.counts import counted
 
 NOTHING = "Already in this state; nothing to do."
 

@@ -9,8 +9,8 @@ import click
 
 from console.manual.contents import ENTRIES, contents_text
 from console.printed.pager import no_pager_option, print_lines
-from crypto_core.text.clean_text import clean
-from crypto_core.text.typed_names import meant
+from crypto_core.values.clean_text import clean
+from crypto_core.values.typed_names import meant
 
 
 def _topics_offered(_ctx: click.Context, _param: click.Parameter, typed: str) -> list[str]:

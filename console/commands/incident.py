@@ -29,13 +29,13 @@ from console.printed.incident_words import (
 )
 from console.printed.lists import print_listing
 from console.printed.output import print_answer, print_json, print_line, say
-from crypto_core.errors import EvidenceError, SettingsError
 from crypto_core.incidents.model import FoundScope, IncidentScope, IncidentState
 from crypto_core.incidents.report.signature import ReportCheck
 from crypto_core.incidents.scope_check import organisation_filter
-from crypto_core.key_names import is_key_arn
 from crypto_core.keys.policy.least_privilege import is_principal
-from crypto_core.secret import Secret
+from crypto_core.values.errors import EvidenceError, SettingsError
+from crypto_core.values.key_names import is_key_arn
+from crypto_core.values.secret import Secret
 from screens.incidents.work import ENDINGS, incident_work, write_report
 
 if TYPE_CHECKING:

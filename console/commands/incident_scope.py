@@ -16,13 +16,13 @@ from console.commands.session import together
 from console.host.interrupts import cancelled_by_interrupt
 from console.printed.output import meter, say
 from console.whole_posture import examine
-from crypto_core.errors import InvalidTokenError, RefusedError
 from crypto_core.findings.finding import Finding
 from crypto_core.incidents.model import FoundScope, IncidentScope
 from crypto_core.incidents.runbooks.catalogue import SubjectKind
 from crypto_core.lists.own_file import MOST_BYTES
-from crypto_core.secret import Secret
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import InvalidTokenError, RefusedError
+from crypto_core.values.secret import Secret
 from screens.incidents.about import About, about_event, about_finding, used_keys
 from screens.incidents.token_scope import search_opened
 from screens.services import LEAK_SEARCH

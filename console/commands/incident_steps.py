@@ -20,14 +20,14 @@ from console.host.runners import environment_of
 from console.lazy_services import if_made
 from console.printed import incident_words
 from console.printed.output import meter, print_json, say
-from crypto_core.errors import InvalidTokenError, RefusedError, SettingsError
 from crypto_core.guard.consent import Consent
 from crypto_core.incidents.model import PrintedCheck, StepState, StepView
 from crypto_core.incidents.steps.step_contracts import ActionPlan, InputField
 from crypto_core.lists.own_file import read_secret_file
 from crypto_core.reencryption.jobs.model import JobState
 from crypto_core.reencryption.replacing_token.validation import stripped
-from crypto_core.secret import Secret
+from crypto_core.values.errors import InvalidTokenError, RefusedError, SettingsError
+from crypto_core.values.secret import Secret
 from screens.incidents.work import incident_work
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from console.commands.session import services_of
 from console.printed.output import print_line
 from crypto_core.database.state.installation import ddl, install
 from crypto_core.database.tokens.orders import offered
-from crypto_core.errors import ReadOnlyError
 from crypto_core.guard.guarded_change import Outcome
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import ReadOnlyError
 
 if TYPE_CHECKING:
     from console.container import Container

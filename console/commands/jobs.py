@@ -28,8 +28,8 @@ from console.printed.job_words import (
 )
 from console.printed.lists import print_listing
 from console.printed.output import print_json, print_line, say
-from crypto_core.errors import ReadOnlyError
-from crypto_core.text.counts import counted
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import ReadOnlyError
 
 _job = click.argument("job", type=click.IntRange(min=1), shell_complete=job_numbers, metavar="JOB")
 

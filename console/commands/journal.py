@@ -27,11 +27,11 @@ from crypto_core.database.state.journal_breaks import BreakPlan, BreakResult
 from crypto_core.database.state.journal_export import export_journal, exported_journal
 from crypto_core.database.state.journal_verification import JournalCheck, told_break
 from crypto_core.database.state.journal_verification import check as checked
-from crypto_core.errors import RefusedError
 from crypto_core.guard.guarded_change import Outcome
 from crypto_core.proof.forms import Anchor, Checkpoint
 from crypto_core.proof.journal import RESTS_ON_NOTHING, JournalVerification
-from crypto_core.text.counts import counted
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import RefusedError
 from screens.ages import ago
 
 LARGEST_CHECKPOINT = 65_536

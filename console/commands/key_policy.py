@@ -10,11 +10,11 @@ from console.commands.output_options import json_option
 from console.commands.session import services_of, together
 from console.completion.offers import key_names
 from console.printed.output import print_json, say
-from crypto_core.errors import PolicyError
 from crypto_core.keys.policy.comparison import PolicyComparison, compare, written
 from crypto_core.keys.policy.document import MOST_BYTES, parse_policy
 from crypto_core.keys.policy.least_privilege import Role, least_privilege
 from crypto_core.keys.policy.policy_reader import KeyPolicy
+from crypto_core.values.errors import PolicyError
 
 _WHO = "With --generate: an IAM role, user or account that is {role}."
 

@@ -23,7 +23,7 @@ from crypto_core.incidents.keys.rotation.guide import (
 )
 from crypto_core.incidents.keys.rotation.verdict import DoKind
 from crypto_core.reencryption.materials import KeyMaterials, MaterialTokens
-from crypto_core.text.counts import counted
+from crypto_core.values.counts import counted
 from screens.keys.words import STEPS
 
 

@@ -18,10 +18,10 @@ from console.printed.forms import Form
 from console.printed.key_document import KeyDocument
 from console.printed.lists import Printout, print_listing
 from console.printed.output import print_facts, print_gaps, print_json
-from crypto_core.errors import DatabaseError
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import Status
 from crypto_core.lists.coverage import Coverage
+from crypto_core.values.errors import DatabaseError
 from screens.ages import day, stamp, system_clock
 from screens.keys.words import (
     grant_words,

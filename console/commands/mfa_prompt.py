@@ -8,7 +8,7 @@ import click
 
 from console.printed.output import say
 from crypto_core.aws.mfa_codes import CodeQuestion, nobody_to_ask
-from crypto_core.secret import Secret
+from crypto_core.values.secret import Secret
 
 
 def code_from_terminal(question: CodeQuestion) -> Secret | None:

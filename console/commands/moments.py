@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import click
 
 from console.commands.session import Command
-from crypto_core.errors import InvalidFilterError
 from crypto_core.lists.filter_language import TIMES, read_moment
+from crypto_core.values.errors import InvalidFilterError
 
 
 def moment(ctx: click.Context, param: click.Parameter, value: str | None) -> datetime | None:

@@ -9,8 +9,8 @@ import click
 from console.commands.session import Command, together
 from console.printed.forms import DOCUMENT, ROWS, STREAM, Form, choose_form, form_of
 from console.printed.pager import no_pager_option
-from crypto_core.text.clean_text import clean
-from crypto_core.text.typed_names import meant
+from crypto_core.values.clean_text import clean
+from crypto_core.values.typed_names import meant
 
 
 def _output(forms: Sequence[Form], *, expose: bool) -> Callable[[Command], Command]:

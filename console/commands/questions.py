@@ -9,9 +9,9 @@ from typing import TypeVar
 import click
 
 from console.printed.output import print_answer, say
-from crypto_core.errors import NotConfirmedError, RefusedError
 from crypto_core.guard.consent import Consent, Danger, Subject, agrees
-from crypto_core.secret import Secret
+from crypto_core.values.errors import NotConfirmedError, RefusedError
+from crypto_core.values.secret import Secret
 
 Planned = TypeVar("Planned", bound=Subject)
 Result = TypeVar("Result")

@@ -19,15 +19,15 @@ from console.host.runners import MOST_PROCESSES, environment_of
 from console.printed.job_words import code_of, print_takes, say_end, takes_of
 from console.printed.output import meter, print_json, print_line, say
 from console.printed.plan_words import print_nothing_to_do, print_plan, print_result
-from crypto_core.errors import RefusedError, SettingsError
 from crypto_core.guard.consent import Consent, Subject
 from crypto_core.reencryption.jobs.model import FEW, JobOptions, JobPlan
 from crypto_core.reencryption.jobs.replica_watch import MAX_LAG_SECONDS
 from crypto_core.reencryption.plan import Plan, Selection, Verb
 from crypto_core.reencryption.scale.forecast import SUPPOSABLE
-from crypto_core.references import RowRef, TokenRef, parse_reference
-from crypto_core.text.clean_text import clean
-from crypto_core.text.counts import counted
+from crypto_core.values.clean_text import clean
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import RefusedError, SettingsError
+from crypto_core.values.references import RowRef, TokenRef, parse_reference
 from screens.forecast_words import forecast_lines
 
 

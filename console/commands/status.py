@@ -16,10 +16,10 @@ from console.commands.session import services_of
 from console.printed import output
 from console.whole_posture import examine_keys
 from crypto_core.envelope import Format
-from crypto_core.errors import SettingsError
-from crypto_core.key_names import short_key
 from crypto_core.keys.status import ProtectedShare, Status
-from crypto_core.text.counts import counted
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import SettingsError
+from crypto_core.values.key_names import short_key
 from screens.key_shares import evidence_words
 from screens.status.lines import guard_words, sweep_words
 

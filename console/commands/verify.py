@@ -13,7 +13,7 @@ from console.printed.lists import Printout, print_listing
 from console.printed.output import meter, print_gaps, print_line
 from crypto_core.lists.coverage import Coverage
 from crypto_core.reencryption.plan import Selection
-from crypto_core.references import parse_reference
+from crypto_core.values.references import parse_reference
 
 
 @click.command()

@@ -15,12 +15,12 @@ from console.settings import Settings
 from crypto_core.aws.kms import KmsApi
 from crypto_core.aws.mfa_codes import AskCode
 from crypto_core.lists.coverage import Coverage
-from crypto_core.text.clean_text import clean
 from crypto_core.trail.sources.engines.athena import AthenaSettings, AthenaSource
 from crypto_core.trail.sources.engines.pushed_statistics import AthenaStatistics
 from crypto_core.trail.sources.puller import EngineMaker
 from crypto_core.trail.store.statistics import GroupsQuestion
 from crypto_core.trail.store.tallies import Tallies
+from crypto_core.values.clean_text import clean
 
 
 @dataclass(slots=True)

@@ -35,7 +35,7 @@ MANIFEST = Manifest(
     },
     parts={"controls": "console.evidence.controls_part"},
     checks=("crypto_core.compliance.records.daily_check:RECORDS_CHECK",),
-    endpoint_checks="crypto_core.algorithms.aws_endpoints:look_at_connections",
+    endpoint_checks="crypto_core.compliance.algorithms.aws_endpoints:look_at_connections",
     schemas={
         "control": ("crypto_core.compliance.assessment:Judgement",),
         "control-period": ("crypto_core.compliance.period.period:ControlPeriod",),

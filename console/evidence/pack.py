@@ -16,7 +16,7 @@ from console.host.interrupts import cancelled_by_interrupt
 from console.printed.output import print_answer, print_line, say
 from crypto_core.compliance.pack.writer import PackMade
 from crypto_core.compliance.period.period import AuditPeriod
-from crypto_core.text.counts import counted, listed
+from crypto_core.values.counts import counted, listed
 
 
 @click.command()

@@ -11,7 +11,7 @@ from console.printed.terminal import styled
 from crypto_core.compliance.control import FrameworkControl
 from crypto_core.compliance.period.open_points import open_points
 from crypto_core.compliance.period.period import AuditPeriod, Lapse
-from crypto_core.text.counts import counted
+from crypto_core.values.counts import counted
 from screens.compliance.control_signs import CONTROL_SIGNS, ControlState
 from screens.compliance.day_lines import bounds, ending, when
 from screens.compliance.grid import ControlRow, count_words, rows_of

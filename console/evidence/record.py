@@ -16,7 +16,7 @@ from console.host.interrupts import cancelled_by_interrupt
 from console.own_folders import this_command
 from console.printed.output import print_answer, print_line, say, utc
 from crypto_core.guard.operations import BY_NAME
-from crypto_core.text.counts import counted
+from crypto_core.values.counts import counted
 
 if TYPE_CHECKING:
     from crypto_core.compliance.records.daily_record import RecordedDay

@@ -12,7 +12,7 @@ from console.evidence.services import EvidenceServices
 from console.host.interrupts import cancelled_by_interrupt
 from console.printed.output import print_json, print_line, print_table, say, utc
 from crypto_core.compliance.access_review import AccessReview
-from crypto_core.text.counts import counted, listed
+from crypto_core.values.counts import counted, listed
 
 
 @click.command(cls=OperationCommand, operation="evidence review")

@@ -32,8 +32,8 @@ from crypto_core.compliance.snapshot import Lack, Snapshot
 from crypto_core.compliance.snapshot_reader import ComplianceSettings, SnapshotReader
 from crypto_core.diagnosis import Area
 from crypto_core.envelope import Format
-from crypto_core.errors import MissingGrantError, MissingSchemaError
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import MissingGrantError, MissingSchemaError
 
 _VERSION = version("keydeck")
 

@@ -18,10 +18,10 @@ from crypto_core.compliance.pack.verification import PackCheck, Recomputer, Trus
 from crypto_core.compliance.proof.pack import PackedFolder, UnreadablePackError
 from crypto_core.database.state.anchors.append_file import kept_in
 from crypto_core.database.state.anchors.time_stamps import read_roots
-from crypto_core.errors import SettingsError
 from crypto_core.proof.forms import Anchor
-from crypto_core.text.clean_text import clean
-from crypto_core.text.counts import counted
+from crypto_core.values.clean_text import clean
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import SettingsError
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _LARGEST_KEY = 65_536

@@ -18,12 +18,12 @@ from pathlib import Path
 
 from console.own_folders import state_folder
 from console.settings import Settings
-from crypto_core.errors import KeydeckError
 from crypto_core.log.logbook import LogLine, Recent
 from crypto_core.log.redaction import redacted
 from crypto_core.log.tracebacks import chain, stack_lines, type_name
-from crypto_core.text.clean_text import NO_TEXT, CleanText, clean
-from crypto_core.text.typed_names import expanded
+from crypto_core.values.clean_text import NO_TEXT, CleanText, clean
+from crypto_core.values.errors import KeydeckError
+from crypto_core.values.typed_names import expanded
 
 OWN = ("console", "crypto_core", "screens")
 """Loggers whose records count from INFO."""

@@ -20,17 +20,17 @@ from console.printed.lists import Printout, print_listing
 from console.printed.output import meter, print_gaps, print_line, say
 from crypto_core.lists.coverage import Coverage
 from crypto_core.providers.answers import Liveness
-from crypto_core.references import parse_reference
-from crypto_core.text.counts import counted, listed
+from crypto_core.values.counts import counted, listed
+from crypto_core.values.references import parse_reference
 
 if TYPE_CHECKING:
     from console.container import Container
     from crypto_core.forensics.abilities.service import AbilityRequest, AbilityService
     from crypto_core.incidents.model import Incident
+    from crypto_core.incidents.revocation_order import RankedToken
     from crypto_core.providers.abilities import TokenAbilities
     from crypto_core.providers.answers import ByHand
-    from crypto_core.providers.revocation_order import RankedToken
-    from crypto_core.references import TokenRef
+    from crypto_core.values.references import TokenRef
 
 _STOP = (
     "Stopping. What was answered is kept: the same command goes on from there. Press again to stop at once."
@@ -141,8 +141,8 @@ def _asked(asking: AbilityService, request: AbilityRequest, *, yes: bool) -> tup
 def _ordered(
     services: Container, refs: Sequence[TokenRef], incident: Incident | None
 ) -> tuple[RankedToken, ...]:
+    from crypto_core.incidents.revocation_order import Suspicion
     from crypto_core.incidents.tokens.revoke_tokens import suspicion_of
-    from crypto_core.providers.revocation_order import Suspicion
 
     suspicion = (
         suspicion_of(services.incident_response.suspects, incident) if incident is not None else Suspicion()

@@ -17,11 +17,11 @@ from console.forensics.services import ForensicsServices
 from console.printed.forms import Form
 from console.printed.lists import Printout, print_listing
 from console.printed.output import print_answer, print_facts, print_json, print_line
-from crypto_core.errors import RefusedError
 from crypto_core.forensics.copies.register import NewCopy, RegisteredCopy
 from crypto_core.forensics.copies.report import LARGEST, CopyReport, ScanReport, read_scan
-from crypto_core.text.clean_text import clean
-from crypto_core.text.moments import in_utc
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import RefusedError
+from crypto_core.values.moments import in_utc
 
 
 @click.group()

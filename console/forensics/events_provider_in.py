@@ -20,15 +20,15 @@ from console.forensics.services import ForensicsServices
 from console.host.interrupts import cancelled_by_interrupt
 from console.printed.output import print_json, say
 from console.settings import Settings
-from crypto_core.errors import SettingsError
 from crypto_core.forensics.provider_logs.apis import LOG_APIS
 from crypto_core.forensics.provider_logs.importer import STDIN, LogFiles, LogImport
 from crypto_core.forensics.provider_logs.puller import LogPull, LogPuller
 from crypto_core.forensics.provider_logs.store import ProviderLog
-from crypto_core.references import TokenRef, parse_reference
-from crypto_core.secret import Secret
-from crypto_core.text.clean_text import clean
-from crypto_core.text.counts import counted
+from crypto_core.values.clean_text import clean
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import SettingsError
+from crypto_core.values.references import TokenRef, parse_reference
+from crypto_core.values.secret import Secret
 
 _STOPPING = "Stopping; events read so far are kept. Press again to stop at once."
 _DAY = timedelta(days=1)

@@ -42,7 +42,7 @@ MANIFEST = Manifest(
     ),
     schemas={
         "abilities": ("crypto_core.providers.abilities:TokenAbilities",),
-        "order": ("crypto_core.providers.revocation_order:RankedToken",),
+        "order": ("crypto_core.incidents.revocation_order:RankedToken",),
         "scan": ("crypto_core.forensics.copies.report:ScanReport",),
         "whose": ("crypto_core.forensics.token_search.result:SearchedToken",),
     },

@@ -25,7 +25,7 @@ from crypto_core.forensics.copies.report import ScanReport
 from crypto_core.forensics.copies.scan import STDIN, scan_copies
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.keys.inventory import KeyInventory
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
 
 _SAID_SECONDS = 5.0
 """How often progress is printed where there is no terminal."""

@@ -10,8 +10,8 @@ import click
 from console.printed.output import print_gaps, print_line, print_marked, print_table, say
 from crypto_core.findings.finding import Severity
 from crypto_core.forensics.copies.report import CopyReport, KeyNeed, Opening, ScanReport
-from crypto_core.key_names import short_key
-from crypto_core.text.counts import counted
+from crypto_core.values.counts import counted
+from crypto_core.values.key_names import short_key
 
 _OPENED = {
     Opening.ANYBODY: "Whoever has this copy can open {} without any key.",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from console.event_file import events_file
 from console.lazy_services import deferred_property
 from crypto_core.database.tokens.decoys import ReadDecoys, no_decoys
-from crypto_core.errors import DatabaseError
+from crypto_core.values.errors import DatabaseError
 
 if TYPE_CHECKING:
     from console.container import Container

@@ -20,8 +20,8 @@ from crypto_core.forensics.tripwires.plan import (
     TripwireResult,
     TripwireState,
 )
-from crypto_core.text.counts import counted
-from crypto_core.text.moments import in_utc
+from crypto_core.values.counts import counted
+from crypto_core.values.moments import in_utc
 
 _ABOUT = "This changes rows of the platform's tables."
 

@@ -17,16 +17,16 @@ from console.host.interrupts import cancelled_by_interrupt
 from console.printed.forms import Form
 from console.printed.lists import Printout, print_listing
 from console.printed.output import meter, print_facts, print_gaps, print_json, print_line, say, utc
-from crypto_core.errors import RefusedError
 from crypto_core.forensics.token_search.index_plan import IndexFilling, IndexStatus
 from crypto_core.forensics.token_search.leak_reader import LeakedTokens, read_leak
 from crypto_core.forensics.token_search.result import TokenSearchResult
 from crypto_core.forensics.token_search.target_tokens import wipe
 from crypto_core.incidents.model import IncidentScope
 from crypto_core.lists.own_file import read_secret_file
-from crypto_core.references import SHORT
-from crypto_core.secret import Secret
-from crypto_core.text.counts import counted, listed
+from crypto_core.values.counts import counted, listed
+from crypto_core.values.errors import RefusedError
+from crypto_core.values.references import SHORT
+from crypto_core.values.secret import Secret
 
 if TYPE_CHECKING:
     from console.container import Container

@@ -14,8 +14,8 @@ from time import monotonic, sleep
 
 from console.host.runners import MOST_PROCESSES, RunnerProcess, environment_of, fitting_processes
 from console.settings import Settings
-from crypto_core.errors import JobError, ReadOnlyError
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import JobError, ReadOnlyError
 
 _WELL = (0, 1, 130)
 """Exit codes that tell of a job; others tell of the process."""

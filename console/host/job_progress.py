@@ -11,9 +11,9 @@ from console.garbage import settle
 from console.host.runners import RunnerProcess, runners
 from console.host.worker_count import Growth, cores
 from console.printed.output import meter, say, utc
-from crypto_core.errors import DatabaseError
 from crypto_core.reencryption.endurance import Endurance
 from crypto_core.reencryption.jobs.model import JobRunnerView, JobState, JobView
+from crypto_core.values.errors import DatabaseError
 
 if TYPE_CHECKING:
     from crypto_core.reencryption.jobs.service import JobService

@@ -12,9 +12,9 @@ from threading import Event
 from time import monotonic
 from typing import IO, Any
 
-from crypto_core.errors import ReadOnlyError, RefusedError
 from crypto_core.log.redaction import redacted
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import ReadOnlyError, RefusedError
 from screens.user_command import CommandOutcome, UserCommand
 
 MOST_OUTPUT = 256 * 1024

@@ -9,9 +9,9 @@ from importlib import import_module, resources
 
 from console.capabilities import manifests
 from console.manual.contents import CONTENTS, ENTRIES
-from crypto_core.errors import SettingsError
-from crypto_core.text.clean_text import clean
-from crypto_core.text.typed_names import meant
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import SettingsError
+from crypto_core.values.typed_names import meant
 from screens.manual_page import ManualPage, topic_of
 
 PARTS: dict[str, str] = {

@@ -14,8 +14,8 @@ from markdown_it.token import Token
 
 from console.manual.book import Book
 from console.manual.contents import CONTENTS
-from crypto_core.errors import SettingsError
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import SettingsError
 from screens.manual_page import ManualPage, topic_of
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"

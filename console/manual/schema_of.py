@@ -12,7 +12,7 @@ from functools import reduce
 from operator import or_
 from typing import Any, Literal, NewType, Union, get_args, get_origin, get_type_hints
 
-from crypto_core.text.json_records import JsonRecord, json_members
+from crypto_core.values.json_records import JsonRecord, json_members
 
 Schema = dict[str, Any]
 

@@ -16,19 +16,19 @@ from console.practice.game_day.runbook_work import ROLES, change_key
 from console.printed.output import meter, print_marked, print_table
 from console.printed.plan_words import print_plan, print_result
 from console.settings import load
-from crypto_core.cipher import TokenCipher
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.schema import envelope_backup
 from crypto_core.database.tokens.fresh_proof import FreshProof
-from crypto_core.errors import KeydeckError, KeyDisabledError, KmsError
 from crypto_core.guard.consent import Consent
-from crypto_core.key_names import short_key
+from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.keys.changes.change import DEFAULT_PERIOD_DAYS, ChangeKind, KeyChange
 from crypto_core.keys.policy.least_privilege import Role
 from crypto_core.reencryption.plan import Plan, RunResult, Selection, Verb, Verification
-from crypto_core.references import TokenRef
-from crypto_core.text.counts import counted
 from crypto_core.trail.rules.rule_context import name_of
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import KeydeckError, KeyDisabledError, KmsError
+from crypto_core.values.key_names import short_key
+from crypto_core.values.references import TokenRef
 
 if TYPE_CHECKING:
     from console.sandbox.sandbox import Sandbox

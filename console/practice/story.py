@@ -23,20 +23,20 @@ from console.sandbox.timeline import last_night
 from console.sandbox.traffic import DAYS, OFFICE_ADDRESS, Caller, visit
 from console.sandbox.world import World
 from console.settings import load
-from crypto_core.errors import InterruptedRunError, KeydeckError, RefusedError
+from crypto_core.aws.receipts.receipt import Receipt, ReceiptProcess
 from crypto_core.incidents.model import IncidentScope, StepView
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.lists.paging import Query
-from crypto_core.receipts.receipt import Receipt, ReceiptProcess
 from crypto_core.reencryption.jobs.model import JobOptions
 from crypto_core.reencryption.plan import Selection, Verb
-from crypto_core.text.clean_text import clean
-from crypto_core.text.counts import counted
 from crypto_core.trail.store import EventStore
+from crypto_core.values.clean_text import clean
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import InterruptedRunError, KeydeckError, RefusedError
 
 if TYPE_CHECKING:
     from console.sandbox.sandbox import Sandbox
-    from crypto_core.references import TokenRef
+    from crypto_core.values.references import TokenRef
 
 _log = logging.getLogger(__name__)
 _LEAVE_SECONDS = 20.0

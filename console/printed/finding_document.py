@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from crypto_core.findings.finding import Finding
 from crypto_core.findings.registry import Sigma, rule_by_id
-from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.rules.sigma import sigma_id
+from crypto_core.values.json_records import JsonRecord, shape
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import click
 
 from console.printed.lists import Printout
 from console.printed.output import print_line, say, utc
-from crypto_core.incident_records import EvidencePiece
+from crypto_core.database.state.incident_records import EvidencePiece
 from crypto_core.incidents import model
 from crypto_core.incidents.key_callers import KeyCallers
 from crypto_core.incidents.keys.accepted_losses import Acceptance
@@ -20,8 +20,8 @@ from crypto_core.incidents.runbooks.placeholders import filled
 from crypto_core.incidents.runbooks.runbook import Runbook
 from crypto_core.incidents.steps.step_contracts import ActionPlan, ActionResult
 from crypto_core.incidents.suspects import Suspects
-from crypto_core.text.counts import counted
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.values.counts import counted
+from crypto_core.values.json_records import JsonRecord, shape
 from screens.incidents.words import CHECKS, action_lines, at_step, runbook_words, step_sign
 from screens.styled_text import plain
 

@@ -12,8 +12,8 @@ from console.printed.output import print_json, print_line, say, utc
 from crypto_core.lists.coverage import Coverage
 from crypto_core.reencryption.jobs.model import JobPlan, JobState, JobView
 from crypto_core.reencryption.plan import Plan, Unwritten
-from crypto_core.text.counts import counted
-from crypto_core.text.json_records import JsonRecord, made, shape
+from crypto_core.values.counts import counted
+from crypto_core.values.json_records import JsonRecord, made, shape
 from screens.ages import span
 from screens.plan_words import assumed_words, loss_lines, rate_words, takes_words
 from screens.styled_text import plain

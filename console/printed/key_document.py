@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from crypto_core.keys.dependent_copies import NeedingCopies
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import KeyShare, Status
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.values.json_records import JsonRecord, shape
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,9 @@ from console.printed.output import json_text, say, yaml_text
 from console.printed.pager import print_lines
 from console.printed.tables import PrintedTable
 from console.printed.terminal import width_of_terminal
-from crypto_core.key_names import short_key
 from crypto_core.lists.row_files import CsvWriter
 from crypto_core.lists.sheet import PaperReader, Sheet
+from crypto_core.values.key_names import short_key
 
 Row = TypeVar("Row")
 

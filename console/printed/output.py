@@ -19,7 +19,7 @@ from console.printed.pace import Pace, pace_words
 from console.printed.tables import PrintedTable
 from console.printed.terminal import styled, width_of_terminal
 from crypto_core.findings.finding import Severity
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
 from screens.signs import SIGNS
 from screens.styled_text import StyledLine
 

@@ -12,7 +12,7 @@ from itertools import chain, islice, zip_longest
 
 from console.printed.terminal import heading, styled
 from crypto_core.findings.finding import Severity
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
 from screens.signs import SIGNS
 
 _FIRST = 500

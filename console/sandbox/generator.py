@@ -26,8 +26,8 @@ from console.sandbox.rows import ORGANISATIONS, PlannedRow, PlannedToken, plan_r
 from console.sandbox.timeline import Era
 from console.sandbox.world import GeneratedToken, World, WorldKey
 from crypto_core.envelope import DEV_KEY, EnvelopeV1, Format, serialise
-from crypto_core.references import TokenRef
-from crypto_core.secret import DataKey, Secret
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import DataKey, Secret
 
 _BATCH = 10_000
 """Data keys asked for in one call."""

@@ -25,7 +25,7 @@ import psutil
 
 from console.sandbox.postgres_files import ServiceUser, service_user
 from console.sandbox.processes import family, send, still_running
-from crypto_core.errors import KeydeckError
+from crypto_core.values.errors import KeydeckError
 
 PREFIX = "keydeck-sandbox-"
 OWNER = "owner"

@@ -13,10 +13,10 @@ from sqlalchemy import Connection, insert, update
 from console.sandbox import access_keys, platform
 from console.sandbox.postgres import OPERATOR
 from console.sandbox.provider_tokens import Style, issue
-from crypto_core.cipher import TokenCipher
 from crypto_core.database.qualified_sql import text
-from crypto_core.references import TokenRef
-from crypto_core.secret import Secret
+from crypto_core.keyring.cipher import TokenCipher
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import Secret
 
 if TYPE_CHECKING:
     from console.sandbox.sandbox import Sandbox

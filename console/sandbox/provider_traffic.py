@@ -17,7 +17,7 @@ from console.sandbox.providers_control import ProviderControl
 from console.sandbox.rows import plan_rows
 from console.sandbox.traffic import DAYS, intrusion_begins
 from console.sandbox.world import GeneratedToken, World
-from crypto_core.references import TokenRef
+from crypto_core.values.references import TokenRef
 
 USES_PER_CONNECTION = 0.6
 MOST_USES = 1_500

@@ -12,8 +12,8 @@ from console.sandbox.audit_logs import AUDIT_TOKEN
 from console.sandbox.endpoint.control import LOCAL
 from console.sandbox.endpoint.control_access import TOKEN_HEADER
 from console.sandbox.providers import PREFIX, ProviderCall, ProviderFault
-from crypto_core.references import TokenRef
-from crypto_core.secret import Secret
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import Secret
 
 _TIMEOUT = 30.0
 _ASKED = 5

@@ -10,8 +10,8 @@ from sqlalchemy import select
 
 from console.sandbox import platform
 from crypto_core.envelope import ENVELOPE_FORMATS, Envelope, classify, parse
-from crypto_core.errors import EnvelopeError
-from crypto_core.references import TokenRef
+from crypto_core.values.errors import EnvelopeError
+from crypto_core.values.references import TokenRef
 
 _TOKEN_COLUMNS = ("access_token", "refresh_token", "bot_token")
 

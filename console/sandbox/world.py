@@ -10,7 +10,7 @@ from datetime import datetime
 from console.sandbox.corruption import Corruption
 from console.sandbox.provider_tokens import Style, issue
 from crypto_core.envelope import Format
-from crypto_core.references import TokenRef
+from crypto_core.values.references import TokenRef
 
 TOKENS_ALIAS = "alias/tokens"
 OLD_TOKENS_ALIAS = "alias/tokens-old"

@@ -16,10 +16,10 @@ from console.service.notices import notice_service
 from console.service.watch_metrics import WatchMetrics
 from console.whole_posture import examine_keys, with_events
 from crypto_core.database.state.leases import DutyLease, on_duty
-from crypto_core.errors import DutyLostError
 from crypto_core.metrics import Metrics
 from crypto_core.notices.service import NoticeService, Standing, standing_findings, standing_problems
-from crypto_core.text.counts import counted
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import DutyLostError
 
 _IDLE_SECONDS = 120.0
 """How long another process may hold a duty that takes moments, without having done it."""

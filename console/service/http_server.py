@@ -15,8 +15,8 @@ from prometheus_client.exposition import choose_encoder
 
 from console.server_addresses import bracketed, hosts_of
 from console.service.watch_metrics import WatchMetrics
-from crypto_core.errors import SettingsError
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import SettingsError
 
 _SECONDS = 5.0
 """How long a client may take for its request."""

@@ -15,12 +15,12 @@ from console.printed.lists import Printout, print_listing
 from console.printed.output import say, utc
 from console.service.notices import notice_service
 from console.service.settings import ServiceSettings
-from crypto_core.errors import SettingsError
 from crypto_core.notices.notice import outward
 from crypto_core.notices.notice_table import GIVEN_UP, STATES, WAITING, NoticeRow
 from crypto_core.notices.service import NoticeRound
-from crypto_core.text.clean_text import clean
-from crypto_core.text.counts import counted
+from crypto_core.values.clean_text import clean
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import SettingsError
 
 
 @click.group()

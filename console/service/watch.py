@@ -23,7 +23,7 @@ from console.extras import missing_modules
 from console.own_folders import this_command
 from console.printed.output import say
 from crypto_core.lists.filter_language import how_long
-from crypto_core.text.typed_names import meant
+from crypto_core.values.typed_names import meant
 
 if TYPE_CHECKING:
     from console.service.settings import NotifySettings
@@ -136,8 +136,8 @@ def _watch(
     from console.service.settings import ServiceSettings
     from console.service.watch_metrics import WatchMetrics
     from console.service.watcher import Watcher, chosen_duties
-    from crypto_core.cancellation import Cancellation
     from crypto_core.metrics import Metrics
+    from crypto_core.values.cancellation import Cancellation
 
     settings = loaded().settings
     told = ServiceSettings.of(settings).notify

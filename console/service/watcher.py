@@ -17,11 +17,11 @@ from sqlalchemy import Engine
 
 from console.service.duties import Duty, DutyWork
 from console.service.watch_metrics import STATES
-from crypto_core import errors
 from crypto_core.database.connection.lock_holders import LOCK_NOT_AVAILABLE, lock_holders
 from crypto_core.database.state.leases import DutyHolder, DutyLease, on_duty
 from crypto_core.log.redaction import redacted
-from crypto_core.text.clean_text import clean
+from crypto_core.values import errors
+from crypto_core.values.clean_text import clean
 
 LEAD = "watch"
 LOOK_SECONDS = 5.0

@@ -15,10 +15,10 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from crypto_core.aws.kms import KmsApi
-from crypto_core.errors import KmsError, KmsRequestError
 from crypto_core.guard.approval_proof import DeliveredCalls, RecordedCall
-from crypto_core.key_names import account_of, region_of
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import KmsError, KmsRequestError
+from crypto_core.values.key_names import account_of, region_of
 
 OPERATION = "GenerateDataKeyWithoutPlaintext"
 _PAGES = 60

@@ -12,9 +12,9 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from crypto_core import errors
 from crypto_core.log.redaction import redacted
-from crypto_core.text.clean_text import clean
+from crypto_core.values import errors
+from crypto_core.values.clean_text import clean
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient

@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from crypto_core import errors
 from crypto_core.aws import clock as aws_clock
 from crypto_core.aws.failures import (
     SERVICES,
@@ -27,17 +26,18 @@ from crypto_core.aws.failures import (
     unreadable,
 )
 from crypto_core.aws.mfa_codes import AskCode, nobody_to_ask
+from crypto_core.aws.receipts.call_subject import note_answer, note_call
 from crypto_core.aws.service_endpoint import ServiceEndpoint
 from crypto_core.aws.sessions import AccessKey, AwsSessions
 from crypto_core.guard.held_step import require_held
 from crypto_core.log.observation import SILENT, ObservedCall, Observer
-from crypto_core.receipts.call_subject import note_answer, note_call
-from crypto_core.text.clean_text import CleanText, clean
+from crypto_core.values import errors
+from crypto_core.values.clean_text import CleanText, clean
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
 
-    from crypto_core.receipts.recorder import ReceiptRecorder
+    from crypto_core.aws.receipts.recorder import ReceiptRecorder
 
 READ_ONLY_OPERATIONS = frozenset(
     {

@@ -13,11 +13,11 @@ from datetime import UTC, datetime
 from threading import Lock
 from typing import Any
 
-from crypto_core import errors
 from crypto_core.guard.signature import Signature, SigningTime
-from crypto_core.key_names import region_of, same_key
 from crypto_core.proof.forms import ended
-from crypto_core.text.clean_text import clean
+from crypto_core.values import errors
+from crypto_core.values.clean_text import clean
+from crypto_core.values.key_names import region_of, same_key
 
 _RAW, _DIGEST = "RAW", "DIGEST"
 

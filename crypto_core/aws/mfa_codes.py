@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from crypto_core.errors import CodeNotEnteredError
-from crypto_core.secret import Secret
-from crypto_core.text.clean_text import NO_TEXT, CleanText, clean, cleans
+from crypto_core.values.clean_text import NO_TEXT, CleanText, clean, cleans
+from crypto_core.values.errors import CodeNotEnteredError
+from crypto_core.values.secret import Secret
 
 _CODE = re.compile(r"[0-9]{6}")
 _PROMPT = re.compile(r"Enter MFA code for (.*): ", re.DOTALL)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.request import getproxies_environment
 
-from crypto_core.errors import SettingsError
+from crypto_core.values.errors import SettingsError
 
 
 def require_clear_proxies() -> None:

@@ -11,10 +11,10 @@ from datetime import datetime
 from typing import Any
 
 from crypto_core.aws import kms_signer
-from crypto_core.errors import KmsError, SettingsError
 from crypto_core.guard.signature import Signature, SigningTime
-from crypto_core.key_names import is_key_arn, region_of
 from crypto_core.proof.forms import key_fault
+from crypto_core.values.errors import KmsError, SettingsError
+from crypto_core.values.key_names import is_key_arn, region_of
 
 _GET = "Get it with: aws kms get-public-key --key-id KEY --query PublicKey --output text."
 

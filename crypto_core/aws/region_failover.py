@@ -12,8 +12,8 @@ from time import monotonic
 from typing import Any
 
 from crypto_core.aws.kms import KmsApi
-from crypto_core.errors import KmsUnreachableError, SettingsError
-from crypto_core.key_names import in_region, is_multi_region, region_of
+from crypto_core.values.errors import KmsUnreachableError, SettingsError
+from crypto_core.values.key_names import in_region, is_multi_region, region_of
 
 DOWN_SECONDS = 30.0
 """How long a Region that did not answer is asked last: its time limit is paid once, not for every token."""

@@ -26,9 +26,9 @@ from crypto_core.aws import mfa_codes
 from crypto_core.aws.clock import signs_by_it
 from crypto_core.aws.failures import asks_once
 from crypto_core.aws.proxies import require_clear_proxies
-from crypto_core.errors import CodeNotEnteredError, CredentialsError, KmsUnreadableError
 from crypto_core.log.redaction import cap
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import CodeNotEnteredError, CredentialsError, KmsUnreadableError
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient

@@ -16,14 +16,14 @@ from crypto_core.compliance.snapshot import SnapshotPart
 from crypto_core.compliance.snapshot_reader import SnapshotReader
 from crypto_core.database.state.installation import require_schemas
 from crypto_core.database.state.journal import Journal
-from crypto_core.errors import RefusedError
 from crypto_core.guard.guard import Guard
 from crypto_core.guard.guarded_change import Outcome
 from crypto_core.incidents.steps.evidence_text import kept_text
 from crypto_core.proof.forms import canonical
-from crypto_core.text.clean_text import CleanText, cleans
-from crypto_core.text.counts import listed
-from crypto_core.text.json_records import JsonRecord, json_value, shape
+from crypto_core.values.clean_text import CleanText, cleans
+from crypto_core.values.counts import listed
+from crypto_core.values.errors import RefusedError
+from crypto_core.values.json_records import JsonRecord, json_value, shape
 
 _REASON = 500
 _FIRST_DAYS = 90

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from crypto_core.algorithms.algorithm import ALGORITHMS, Algorithm, HowKnown, Primitive, algorithm_of_spec
-from crypto_core.algorithms.aws_endpoints import EndpointFact
 from crypto_core.compliance import facts
+from crypto_core.compliance.algorithms.algorithm import (
+    ALGORITHMS,
+    Algorithm,
+    HowKnown,
+    Primitive,
+    algorithm_of_spec,
+)
+from crypto_core.compliance.algorithms.aws_endpoints import EndpointFact
 from crypto_core.compliance.snapshot import Snapshot
 from crypto_core.envelope import Format
-from crypto_core.key_names import partition_of, region_of
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.key_names import partition_of, region_of
 
 _OF_V1 = (("AES-256-GCM", "seals tokens in format v1: a data key and a 96-bit random nonce for each"),)
 _OF_V2 = (

@@ -9,9 +9,9 @@ from enum import StrEnum
 
 from crypto_core.compliance.snapshot import Lack, MissingPart, Snapshot, SnapshotPart
 from crypto_core.findings.finding import Finding, Severity
-from crypto_core.text.clean_text import NO_TEXT, CleanText, clean, cleans
-from crypto_core.text.counts import first_lines
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.values.clean_text import NO_TEXT, CleanText, clean, cleans
+from crypto_core.values.counts import first_lines
+from crypto_core.values.json_records import JsonRecord, shape
 
 _COUNT = re.compile(r"(?<![\w.:/-])[0-9][0-9,]*(?![\w:/-])")
 """A number that stands by itself, such as a count; not part of a name, a date or an ARN."""

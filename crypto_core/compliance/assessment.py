@@ -14,8 +14,8 @@ from crypto_core.compliance.control import Exemption, FrameworkControl
 from crypto_core.compliance.control_tests import ALL_TESTS
 from crypto_core.compliance.library import ControlLibrary, Controls
 from crypto_core.compliance.snapshot import Lack, Snapshot, SnapshotPart
-from crypto_core.text.clean_text import CleanText
-from crypto_core.text.json_records import JsonRecord, made, shape
+from crypto_core.values.clean_text import CleanText
+from crypto_core.values.json_records import JsonRecord, made, shape
 
 if TYPE_CHECKING:
     from crypto_core.compliance.snapshot_reader import SnapshotReader

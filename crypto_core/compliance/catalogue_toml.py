@@ -37,10 +37,10 @@ from typing import Any
 
 from crypto_core.compliance.control import ControlCatalogue, Exemption, Framework, FrameworkControl
 from crypto_core.compliance.control_tests import ALL_TESTS
-from crypto_core.errors import ControlError
-from crypto_core.text.clean_text import NO_TEXT, CleanText, clean
-from crypto_core.text.typed_names import meant
-from crypto_core.toml_fields import Fields
+from crypto_core.lists.toml_fields import Fields
+from crypto_core.values.clean_text import NO_TEXT, CleanText, clean
+from crypto_core.values.errors import ControlError
+from crypto_core.values.typed_names import meant
 
 CONTROL_LIMIT = 200
 _TESTS, _EXCEPTIONS, _OWNERS = 12, 200, 400

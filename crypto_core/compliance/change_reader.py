@@ -12,11 +12,8 @@ from threading import Event
 from crypto_core.compliance.facts import ChangeFact, ChangeFacts, FactKind, ReviewFact, UseFact, UseFacts
 from crypto_core.compliance.journal_changes import journal_changes, reviews_since
 from crypto_core.database.state.journal import Journal
-from crypto_core.errors import DatabaseError, InterruptedRunError, PolicyError, TrailError
-from crypto_core.key_uses import USES
+from crypto_core.keys.key_uses import USES
 from crypto_core.keys.policy.document import parse_policy
-from crypto_core.text.clean_text import clean
-from crypto_core.text.counts import counted
 from crypto_core.trail.coverage_record import CoverageRecord
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.rules.access_changes import granted_beyond, opened_to
@@ -24,6 +21,9 @@ from crypto_core.trail.rules.rule_context import OF_KMS, RuleContext, listed, re
 from crypto_core.trail.rules.service import TrailRules
 from crypto_core.trail.rules.watched_keys import Keys
 from crypto_core.trail.store.history import Group, History, Span, flag, has
+from crypto_core.values.clean_text import clean
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import DatabaseError, InterruptedRunError, PolicyError, TrailError
 
 CLOUDTRAIL = "CloudTrail"
 OF_KEYS = (

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
-from crypto_core.text.clean_text import NO_TEXT, CleanText
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.values.clean_text import NO_TEXT, CleanText
+from crypto_core.values.json_records import JsonRecord, shape
 
 
 @dataclass(frozen=True, slots=True)

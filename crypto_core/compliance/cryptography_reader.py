@@ -7,10 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Event
 
-from crypto_core.algorithms.algorithm import algorithm_of_spec
-from crypto_core.algorithms.aws_endpoints import EndpointFact, look_at_endpoints
+from crypto_core.aws.fips import OpensslModule, openssl_modules
 from crypto_core.aws.kms import KmsApi
-from crypto_core.cancellation import stop_if
 from crypto_core.compliance import facts
 from crypto_core.compliance.algorithm_uses import (
     use_of_key,
@@ -19,10 +17,12 @@ from crypto_core.compliance.algorithm_uses import (
     uses_of_keydeck,
     uses_of_tokens,
 )
-from crypto_core.errors import InterruptedRunError, KeydeckError
-from crypto_core.fips import OpensslModule, openssl_modules
-from crypto_core.key_names import partition_of, region_of
-from crypto_core.text.clean_text import clean
+from crypto_core.compliance.algorithms.algorithm import algorithm_of_spec
+from crypto_core.compliance.algorithms.aws_endpoints import EndpointFact, look_at_endpoints
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import InterruptedRunError, KeydeckError
+from crypto_core.values.key_names import partition_of, region_of
 
 
 @dataclass(eq=False)

@@ -10,17 +10,17 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from crypto_core.algorithms.algorithm import HowKnown, Primitive
-from crypto_core.algorithms.aws_endpoints import EndpointFact
+from crypto_core.aws.fips import OpensslModule
+from crypto_core.compliance.algorithms.algorithm import HowKnown, Primitive
+from crypto_core.compliance.algorithms.aws_endpoints import EndpointFact
 from crypto_core.database.column_guards.model import GuardState
 from crypto_core.diagnosis.check import CheckOutcome
 from crypto_core.envelope import Format
 from crypto_core.findings.finding import Severity
-from crypto_core.fips import OpensslModule
 from crypto_core.incidents.runbooks.catalogue import SubjectKind
 from crypto_core.keys.status import ProblemKind
-from crypto_core.text.clean_text import NO_TEXT, CleanText, clean, cleans
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.values.clean_text import NO_TEXT, CleanText, clean, cleans
+from crypto_core.values.json_records import JsonRecord, shape
 
 _LINE = 600
 
@@ -30,7 +30,7 @@ _LINE = 600
 class AlgorithmFact:
     """One algorithm in one use; an algorithm in several uses is there once for each.
 
-    `name` to `standard` are those of `crypto_core.algorithms.algorithm.Algorithm`: sizes and strength in
+    `name` to `standard` are those of `crypto_core.compliance.algorithms.algorithm.Algorithm`: sizes and strength in
     bits, category 0 to 5, None where no standard says. `primitive` has CycloneDX's names.
     """
 

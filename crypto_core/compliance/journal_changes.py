@@ -18,8 +18,8 @@ from crypto_core.database.state.journal_entry import told_in
 from crypto_core.guard.guarded_change import Outcome
 from crypto_core.guard.operations import BY_NAME, OPERATIONS, Operation, operation_of
 from crypto_core.proof.forms import RECORD, JournalEntry
-from crypto_core.text.clean_text import CleanText, clean
-from crypto_core.text.counts import counted
+from crypto_core.values.clean_text import CleanText, clean
+from crypto_core.values.counts import counted
 
 _ROW = re.compile(
     r"(?<![\w:/.@%-])(?!arn:|aws:|https?:|s3:|kms:)(?P<place>[A-Za-z_][\w.%*-]*):(?=[^\s:/]).*", re.DOTALL

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from crypto_core.compliance.catalogue_toml import read_catalogue
 from crypto_core.compliance.control import ControlCatalogue, Exemption, FrameworkControl
-from crypto_core.errors import ControlError, SettingsError
-from crypto_core.text.clean_text import CleanText, clean
-from crypto_core.text.typed_names import meant
-from crypto_core.toml_fields import shipped_files, text_of
+from crypto_core.lists.toml_fields import shipped_files, text_of
+from crypto_core.values.clean_text import CleanText, clean
+from crypto_core.values.errors import ControlError, SettingsError
+from crypto_core.values.typed_names import meant
 
 _FILE_LIMIT = 100
 

@@ -10,7 +10,6 @@ from crypto_core.compliance.change_reader import policy_digest
 from crypto_core.compliance.facts import MaterialFact
 from crypto_core.compliance.journal_changes import without_rows
 from crypto_core.database.state.journal_verification import JournalCheck
-from crypto_core.errors import KmsError
 from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.registry import Facts as RuleFacts
 from crypto_core.findings.registry import rules_about
@@ -19,13 +18,14 @@ from crypto_core.incidents.people import IncidentRole
 from crypto_core.incidents.runbooks.catalogue import SubjectKind
 from crypto_core.incidents.runbooks.runbook import Runbook
 from crypto_core.incidents.times import times_of
-from crypto_core.key_names import account_of, same_key
 from crypto_core.keys.policy.access import Access
 from crypto_core.keys.policy.policy_reader import KeyPolicy
 from crypto_core.keys.state import PENDING_DELETION, KeyMaterial, KeyState
 from crypto_core.keys.status import ProblemKind, Status
-from crypto_core.text.clean_text import NO_TEXT, CleanText, clean
 from crypto_core.trail.store.suppressions import Suppressed
+from crypto_core.values.clean_text import NO_TEXT, CleanText, clean
+from crypto_core.values.errors import KmsError
+from crypto_core.values.key_names import account_of, same_key
 
 PRE_ACTIVE, ACTIVE, SUSPENDED = clean("pre-active"), clean("active"), clean("suspended")
 DEACTIVATED, COMPROMISED, DESTROYED = clean("deactivated"), clean("compromised"), clean("destroyed")

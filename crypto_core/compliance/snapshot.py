@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 from crypto_core.compliance import facts
 from crypto_core.compliance.facts import PartFacts
-from crypto_core.text import json_records
-from crypto_core.text.clean_text import CleanText, clean, cleans
+from crypto_core.values import json_records
+from crypto_core.values.clean_text import CleanText, clean, cleans
 
 Fact = TypeVar("Fact")
 

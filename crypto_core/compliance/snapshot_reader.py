@@ -9,8 +9,6 @@ from functools import cached_property
 from threading import Event
 from typing import TYPE_CHECKING
 
-from crypto_core import errors
-from crypto_core.cancellation import stop_if
 from crypto_core.compliance import facts, measurement
 from crypto_core.compliance.change_reader import LATE, OVERLAP
 from crypto_core.compliance.control_tests.records import QUARTER, YEAR
@@ -23,8 +21,10 @@ from crypto_core.incidents.runbooks.catalogue import CaptureKind
 from crypto_core.incidents.steps.evidence_text import NOTHING_SHA256
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import Status
-from crypto_core.text.clean_text import clean
 from crypto_core.trail.store.suppressions import sift
+from crypto_core.values import errors
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.clean_text import clean
 
 if TYPE_CHECKING:
     from crypto_core.compliance.change_reader import ChangeReader

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from crypto_core.database.qualified_sql import text
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
 
 __all__ = ["ARRAY", "JSONB", "upsert"]
 

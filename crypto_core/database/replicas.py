@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.qualified_sql import text
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
 
 READ_STATS = "pg_read_all_stats"
 """The role whose members see where replicas are."""

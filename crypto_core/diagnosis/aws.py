@@ -10,7 +10,6 @@ from functools import partial
 from threading import Event, Lock
 from typing import Any
 
-from crypto_core import errors
 from crypto_core.aws.failures import error_from_exception
 from crypto_core.aws.kms import KmsApi
 from crypto_core.aws.mfa_codes import AskCode, nobody_to_ask
@@ -25,6 +24,7 @@ from crypto_core.diagnosis.check import (
     system_clock,
 )
 from crypto_core.providers.endpoints import is_loopback
+from crypto_core.values import errors
 
 AREA = "AWS"
 _CONFIGURATION, _REST = Topic(AREA, "configuration"), Topic(AREA, "the rest")

@@ -11,11 +11,11 @@ from queue import Empty, SimpleQueue
 from threading import Event
 from time import monotonic
 
-from crypto_core.errors import KeydeckError
 from crypto_core.log.redaction import redacted
 from crypto_core.log.tracebacks import type_name
-from crypto_core.text.clean_text import clean
-from crypto_core.text.json_records import JsonRecord
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import KeydeckError
+from crypto_core.values.json_records import JsonRecord
 
 Clock = Callable[[], datetime]
 CLOCK_REMEDY = (

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from threading import Event
 
+from crypto_core.aws.fips import LIBRARY, NEEDED, PYTHON, REMEDY, VARIABLE, OpensslModule, openssl_modules
 from crypto_core.aws.service_endpoint import ServiceEndpoint
 from crypto_core.diagnosis.aws import Apis
 from crypto_core.diagnosis.check import Check, Topic
-from crypto_core.errors import KeydeckError
-from crypto_core.fips import LIBRARY, NEEDED, PYTHON, REMEDY, VARIABLE, OpensslModule, openssl_modules
+from crypto_core.values.errors import KeydeckError
 
 EndpointChecks = Callable[[str, Sequence[ServiceEndpoint], Event], Iterator[Check]]  # of an area
 _SHORT = {PYTHON: "Python's ssl", LIBRARY: "cryptography"}

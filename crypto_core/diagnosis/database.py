@@ -23,11 +23,11 @@ from crypto_core.database.tokens.tables import TokenTable
 from crypto_core.diagnosis.check import Check, CheckOutcome, Clock, Topic, clock_check, system_clock
 from crypto_core.diagnosis.own_schema import TableCheck, own_schema
 from crypto_core.diagnosis.token_columns import other_places, token_columns
-from crypto_core.errors import DatabaseUnreachableError, KeydeckError
 from crypto_core.guard.signature import Signer
 from crypto_core.providers.endpoints import is_loopback
 from crypto_core.reencryption.jobs.replica_watch import MAX_LAG_SECONDS, UNSEEN
-from crypto_core.text.counts import counted
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import DatabaseUnreachableError, KeydeckError
 
 _LONG_SECONDS = 3_600
 _LARGE_BYTES = 1 << 30

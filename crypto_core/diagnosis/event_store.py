@@ -9,14 +9,14 @@ from pathlib import Path
 from threading import Event
 
 from crypto_core.diagnosis.check import Check, Clock, Topic, system_clock
-from crypto_core.errors import EventStoreError, KmsError, SettingsError
-from crypto_core.key_names import AccountRegion
 from crypto_core.lists.paging import Query
-from crypto_core.text.counts import counted
 from crypto_core.trail.columns import moment
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.pulls import PullBook, TimeWindow, joined
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import EventStoreError, KmsError, SettingsError
+from crypto_core.values.key_names import AccountRegion
 
 STALE = timedelta(days=1)
 """So far behind the present the rules about CloudTrail's events, which look at the last day, are blind."""

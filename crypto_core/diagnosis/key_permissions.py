@@ -9,14 +9,14 @@ from functools import partial
 from threading import Event
 from typing import Any
 
-from crypto_core import errors
 from crypto_core.aws.kms import READ_ONLY_OPERATIONS, KmsApi
 from crypto_core.aws.kms_signer import rehearsals
 from crypto_core.diagnosis.aws import LISTED, Apis, AwsPlace
 from crypto_core.diagnosis.check import Check, Topic
 from crypto_core.guard.operations import BY_NAME
-from crypto_core.key_names import in_region, is_multi_region, parse_key_name, region_of, short_key
 from crypto_core.keyring.preflight import DECRYPT, GENERATE, REENCRYPT_FROM, Permission, Preflight
+from crypto_core.values import errors
+from crypto_core.values.key_names import in_region, is_multi_region, parse_key_name, region_of, short_key
 
 _READ = tuple(call for call in BY_NAME["inspect"].kms_calls if call not in ("DescribeKey", *LISTED))
 """What is asked of a key to inspect it, besides DescribeKey; none of these takes an alias."""

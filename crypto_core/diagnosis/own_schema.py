@@ -20,12 +20,12 @@ from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
 from crypto_core.database.state.journal_entry import entry_of, selecting, witnessed
 from crypto_core.database.state.journal_verification import ACTION, told_break
 from crypto_core.diagnosis.check import Check, Topic
-from crypto_core.errors import KeydeckError
 from crypto_core.guard.operations import READ, KeydeckRole, own_tables, token_login_tables
 from crypto_core.guard.signature import Signer
 from crypto_core.proof.forms import WrittenLast
 from crypto_core.proof.journal import NOT_ANCHORED, Chain, anchor_outcomes
-from crypto_core.text.counts import counted
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import KeydeckError
 
 _LATEST = 100
 """So many checkpoints are looked at for one that is anchored."""

@@ -16,10 +16,10 @@ from threading import Event
 from crypto_core.aws.approval_calls import event_pages
 from crypto_core.aws.kms import KmsApi
 from crypto_core.diagnosis.check import Check, Clock, Topic, system_clock
-from crypto_core.errors import EventStoreError, KmsError
-from crypto_core.key_names import account_of, is_key_arn, region_of
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.request_id_proof import RequestIdProof, note_proof, proof_of
+from crypto_core.values.errors import EventStoreError, KmsError
+from crypto_core.values.key_names import account_of, is_key_arn, region_of
 
 NAME = "request ids"
 PATIENCE = timedelta(hours=1)

@@ -12,9 +12,9 @@ from crypto_core.database.tokens.catalogue import Catalogue, LiveCatalogue, read
 from crypto_core.database.tokens.sweep.service import SweepService
 from crypto_core.database.tokens.tables import TokenTable
 from crypto_core.diagnosis.check import Check, Topic
-from crypto_core.errors import KeydeckError
-from crypto_core.references import split_name
-from crypto_core.text.counts import counted
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import KeydeckError
+from crypto_core.values.references import split_name
 
 SWEEP_SECONDS = 5.0
 """How long the database is looked through where no sweep is remembered: others wait meanwhile."""

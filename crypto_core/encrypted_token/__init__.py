@@ -55,8 +55,8 @@ from crypto_core.encrypted_token.column_input import UnsealedTokenError, boxed, 
 from crypto_core.encrypted_token.instances import as_printed, watch
 from crypto_core.encrypted_token.stored_envelope import StoredEnvelope
 from crypto_core.envelope import ENVELOPE_FORMATS, Format, at_least
-from crypto_core.errors import InvalidReferenceError, RefusedError, SettingsError
-from crypto_core.references import TokenRef, composite_id, table_name
+from crypto_core.values.errors import InvalidReferenceError, RefusedError, SettingsError
+from crypto_core.values.references import TokenRef, composite_id, table_name
 
 __all__ = ["EncryptedToken", "StoredEnvelope", "UnsealedTokenError"]
 

@@ -14,10 +14,10 @@ from sqlalchemy.sql import ClauseElement, visitors
 from sqlalchemy.sql.elements import BindParameter, ColumnElement, Label
 from sqlalchemy.sql.selectable import SelectStatementGrouping
 
-from crypto_core.cipher import SealedToken
 from crypto_core.encrypted_token.stored_envelope import StoredEnvelope
 from crypto_core.envelope import Format
-from crypto_core.errors import EnvelopeError, InvalidTokenError
+from crypto_core.keyring.cipher import SealedToken
+from crypto_core.values.errors import EnvelopeError, InvalidTokenError
 
 
 class UnsealedTokenError(InvalidTokenError, DontWrapMixin):

@@ -17,11 +17,11 @@ from sqlalchemy.orm import InstanceState, InstrumentedAttribute, Mapper
 from sqlalchemy.orm.exc import UnmappedColumnError
 from sqlalchemy.types import TypeEngine
 
-from crypto_core.cipher import SealedToken
 from crypto_core.encrypted_token.column_input import boxed
 from crypto_core.encrypted_token.stored_envelope import StoredEnvelope
-from crypto_core.errors import RefusedError
-from crypto_core.references import TokenRef, split_name
+from crypto_core.keyring.cipher import SealedToken
+from crypto_core.values.errors import RefusedError
+from crypto_core.values.references import TokenRef, split_name
 
 
 class TokenAttribute:

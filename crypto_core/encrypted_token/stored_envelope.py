@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Self
 
-from crypto_core.cipher import SealedToken, TokenCipher
 from crypto_core.envelope import Format, at_least, classify, parse, version_of
-from crypto_core.errors import InvalidTokenError, MissingReferenceError, UnsupportedFormatError
-from crypto_core.references import TokenRef
-from crypto_core.secret import Secret
+from crypto_core.keyring.cipher import SealedToken, TokenCipher
+from crypto_core.values.errors import InvalidTokenError, MissingReferenceError, UnsupportedFormatError
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import Secret
 
 _PROCESS_KEY = os.urandom(32)
 """Makes a fingerprint useless to its reader: tokens can't be tried against it."""

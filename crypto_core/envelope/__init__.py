@@ -49,10 +49,10 @@ from crypto_core.envelope.formats import (
 )
 from crypto_core.envelope.v1 import EnvelopeV1
 from crypto_core.envelope.v2 import EnvelopeV2, EnvelopeV2Bound
-from crypto_core.errors import EnvelopeError, MalformedEnvelopeError, UnsupportedFormatError
-from crypto_core.references import TokenRef
-from crypto_core.secret import DataKey, Secret
-from crypto_core.text.counts import counted
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import EnvelopeError, MalformedEnvelopeError, UnsupportedFormatError
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import DataKey, Secret
 
 __all__ = [
     "DATA_KEY_BYTES",

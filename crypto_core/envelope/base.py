@@ -10,9 +10,9 @@ from typing import ClassVar, Self
 from crypto_core.envelope.encryption_context import EncryptionContext
 from crypto_core.envelope.fields import MAX_TOKEN_BYTES, edk_prefix
 from crypto_core.envelope.formats import Format
-from crypto_core.errors import InvalidTokenError, WrongBindingError
-from crypto_core.references import TokenRef
-from crypto_core.secret import DataKey, Secret
+from crypto_core.values.errors import InvalidTokenError, WrongBindingError
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import DataKey, Secret
 
 Entropy = Callable[[int], bytes]
 """Gives that many random bytes. `os.urandom`, except where test vectors fix what is random."""

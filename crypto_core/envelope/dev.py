@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from crypto_core import errors
 from crypto_core.envelope.fields import MAX_STORED_CHARACTERS, decode_leniently, encode
 from crypto_core.envelope.formats import Format, classify
-from crypto_core.secret import Secret
+from crypto_core.values import errors
+from crypto_core.values.secret import Secret
 
 if TYPE_CHECKING:
     from cryptography.fernet import Fernet

@@ -16,8 +16,8 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
-from crypto_core.errors import InvalidReferenceError, KeydeckError, SettingsError
-from crypto_core.references import TokenRef, split_name
+from crypto_core.values.errors import InvalidReferenceError, KeydeckError, SettingsError
+from crypto_core.values.references import TokenRef, split_name
 
 EncryptionContext = Mapping[str, str]
 

@@ -12,7 +12,7 @@ import binascii
 import re
 import string
 
-from crypto_core.errors import MalformedEnvelopeError
+from crypto_core.values.errors import MalformedEnvelopeError
 
 NONCE_BYTES = 12
 TAG_BYTES = 16

@@ -23,9 +23,9 @@ from crypto_core.envelope.fields import (
     bounded,
 )
 from crypto_core.envelope.formats import Format
-from crypto_core.errors import AuthenticationFailedError
-from crypto_core.references import TokenRef
-from crypto_core.secret import DataKey, Secret, own_buffer
+from crypto_core.values.errors import AuthenticationFailedError
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import DataKey, Secret, own_buffer
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,6 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import ClassVar, Self
 
-from crypto_core import errors
 from crypto_core.envelope import deferred_primitives as primitives
 from crypto_core.envelope.base import Entropy, Envelope, require_sealable
 from crypto_core.envelope.encryption_context import (
@@ -46,9 +45,10 @@ from crypto_core.envelope.fields import (
     bounded,
 )
 from crypto_core.envelope.formats import MARKS, Format
-from crypto_core.key_names import is_key_arn
-from crypto_core.references import TokenRef
-from crypto_core.secret import DataKey, Secret, own_buffer
+from crypto_core.values import errors
+from crypto_core.values.key_names import is_key_arn
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import DataKey, Secret, own_buffer
 
 SALT_BYTES = 32
 COMMITMENT_BYTES = 32

@@ -10,8 +10,8 @@ from enum import StrEnum
 from crypto_core.envelope import ENVELOPE_FORMATS, Format
 from crypto_core.lists.coverage import Coverage
 from crypto_core.lists.tone import Tone
-from crypto_core.text.clean_text import cleans
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.values.clean_text import cleans
+from crypto_core.values.json_records import JsonRecord, shape
 
 
 class Severity(StrEnum):

@@ -19,10 +19,10 @@ from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any, Generic, ParamSpec
 
-from crypto_core.errors import KeydeckError
 from crypto_core.findings.finding import Finding, Gap, Severity
-from crypto_core.text.clean_text import clean
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import KeydeckError
+from crypto_core.values.json_records import JsonRecord, shape
 
 _log = logging.getLogger(__name__)
 

@@ -29,11 +29,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from crypto_core.errors import RefusedError
 from crypto_core.guard.approval_purpose import PURPOSE, Purpose
 from crypto_core.guard.approvals import Approval
-from crypto_core.text.clean_text import NO_TEXT, CleanText, clean, cleans
-from crypto_core.text.moments import in_utc
+from crypto_core.values.clean_text import NO_TEXT, CleanText, clean, cleans
+from crypto_core.values.errors import RefusedError
+from crypto_core.values.moments import in_utc
 
 _ARN = re.compile(
     r"arn:aws[a-z-]*:(?:iam::\d{12}:(?:user/(?:\S+/)?(?P<user>[^/\s]+)|(?P<root>root))"

@@ -21,8 +21,8 @@ from uuid import UUID
 from crypto_core.guard.operations import OPERATIONS
 from crypto_core.guard.signature import digest_of
 from crypto_core.proof.forms import moment_text
-from crypto_core.text.clean_text import NO_TEXT, CleanText, cleans
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.values.clean_text import NO_TEXT, CleanText, cleans
+from crypto_core.values.json_records import JsonRecord, shape
 
 ACTIONS = tuple(operation.name for operation in OPERATIONS if operation.second_person)
 """Operations that can be made to need four eyes, as commands and the journal call them."""

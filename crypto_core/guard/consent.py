@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
-from crypto_core.errors import NotConfirmedError
-from crypto_core.text.counts import listed
+from crypto_core.values.counts import listed
+from crypto_core.values.errors import NotConfirmedError
 
 
 class Danger(StrEnum):

@@ -15,7 +15,6 @@ from dataclasses import KW_ONLY, dataclass, replace
 from operator import attrgetter
 from typing import Any, TypeVar
 
-from crypto_core import errors
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent, require
 from crypto_core.guard.guarded_change import (
@@ -28,6 +27,7 @@ from crypto_core.guard.guarded_change import (
     ended_by,
 )
 from crypto_core.guard.held_step import require_named
+from crypto_core.values import errors
 
 _log = logging.getLogger(__name__)
 

@@ -9,10 +9,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 from uuid import UUID, uuid4
 
-from crypto_core import errors
-from crypto_core.errors import RefusedError
 from crypto_core.guard.consent import Consent, Subject
 from crypto_core.guard.held_step import require_held
+from crypto_core.values import errors
+from crypto_core.values.errors import RefusedError
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

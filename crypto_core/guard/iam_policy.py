@@ -11,7 +11,7 @@ from typing import Any
 from crypto_core.envelope.encryption_context import DATABASE
 from crypto_core.guard.approval_purpose import APPROVERS, ASKERS, PURPOSE, Purpose
 from crypto_core.guard.operations import APPROVAL_CALL, KeydeckRole, of_role
-from crypto_core.key_names import account_of, is_key_arn, is_multi_region, region_of
+from crypto_core.values.key_names import account_of, is_key_arn, is_multi_region, region_of
 
 _CRYPTOGRAPHIC = frozenset(
     {"kms:Decrypt", "kms:GenerateDataKey", "kms:ReEncryptFrom", "kms:ReEncryptTo"}

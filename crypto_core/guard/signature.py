@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
-from crypto_core.errors import EndedKeyError, KmsError, SettingsError
 from crypto_core.proof.forms import Answer, Ask, Claim, Signature, SigningTime, digest_of
+from crypto_core.values.errors import EndedKeyError, KmsError, SettingsError
 
 __all__ = ["Signature", "Signer", "SigningTime", "asking", "digest_of"]
 

@@ -8,10 +8,10 @@ from threading import Event
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from crypto_core.cancellation import stop_if
-from crypto_core.errors import InterruptedRunError, KeydeckError
 from crypto_core.incidents.model import Incident
-from crypto_core.text.clean_text import clean
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import InterruptedRunError, KeydeckError
 
 if TYPE_CHECKING:
     from crypto_core.trail.key_watch import KeyMonitor

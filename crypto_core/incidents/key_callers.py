@@ -12,22 +12,22 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from threading import Event
 
-from crypto_core.cancellation import stop_if
 from crypto_core.database.state.journal import EntryFilter, Journal
 from crypto_core.database.state.journal_entry import told_in
-from crypto_core.errors import DatabaseError, TrailError
 from crypto_core.incidents.event_fetch import begin_of
 from crypto_core.incidents.model import IncidentView
 from crypto_core.incidents.runbooks.catalogue import ActionKind
 from crypto_core.incidents.suspects import Suspects
-from crypto_core.key_names import homes_of, is_multi_region, same_key
-from crypto_core.key_uses import MAKES, OPENS
-from crypto_core.text.clean_text import clean, cleans
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.keys.key_uses import MAKES, OPENS
 from crypto_core.trail.rules.rule_context import name_of
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.use.filter_builder import asked_as, term
 from crypto_core.trail.use.reach import Reaches
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.clean_text import clean, cleans
+from crypto_core.values.errors import DatabaseError, TrailError
+from crypto_core.values.json_records import JsonRecord, shape
+from crypto_core.values.key_names import homes_of, is_multi_region, same_key
 
 MINUTES = 30
 MOST = 200

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from threading import Event
 
-from crypto_core.key_uses import MAKES, OPENS
+from crypto_core.keys.key_uses import MAKES, OPENS
 from crypto_core.keys.policy.least_privilege import is_principal
 from crypto_core.keys.principals import SESSION, is_of
 from crypto_core.trail.event import KMS

@@ -8,15 +8,15 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
+from crypto_core.database.state.incident_records import EvidencePiece, Present
 from crypto_core.findings.finding import Finding
-from crypto_core.incident_records import EvidencePiece, Present
 from crypto_core.incidents.people import NOBODY, People
 from crypto_core.incidents.runbooks.catalogue import StepAction
 from crypto_core.incidents.runbooks.placeholders import ALIAS, KNOWN_LATER
 from crypto_core.incidents.runbooks.runbook import Runbook, RunbookStep
-from crypto_core.text.clean_text import NO_TEXT, CleanText, clean, cleans
-from crypto_core.text.counts import listed
-from crypto_core.text.json_records import JsonRecord, made, shape
+from crypto_core.values.clean_text import NO_TEXT, CleanText, clean, cleans
+from crypto_core.values.counts import listed
+from crypto_core.values.json_records import JsonRecord, made, shape
 
 
 class IncidentState(StrEnum):

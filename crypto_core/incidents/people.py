@@ -14,8 +14,8 @@ from typing import Any
 
 from crypto_core.database.schema import INCIDENT_PEOPLE
 from crypto_core.database.state.incident_changes import JournaledRow
-from crypto_core.text.clean_text import NO_TEXT, CleanText, clean, cleans
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.values.clean_text import NO_TEXT, CleanText, clean, cleans
+from crypto_core.values.json_records import JsonRecord, shape
 
 ROLE, FOLLOW_UP, FOLLOW_UP_DONE = INCIDENT_PEOPLE
 """What the journal calls each of them."""

@@ -7,18 +7,18 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from crypto_core.database.tokens.inventory_expressions import FIELDS
-from crypto_core.errors import RefusedError
 from crypto_core.incidents.model import IncidentScope
 from crypto_core.incidents.runbooks.catalogue import SubjectKind
 from crypto_core.incidents.runbooks.runbook import Runbook
 from crypto_core.incidents.steps.evidence_text import kept_text
-from crypto_core.key_names import is_key_arn
 from crypto_core.keys.policy.least_privilege import is_principal
 from crypto_core.lists.filter_language import parse_filter
 from crypto_core.log.redaction import redacted
-from crypto_core.references import parse_reference
-from crypto_core.text.clean_text import clean
 from crypto_core.trail.use.filter_builder import term
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import RefusedError
+from crypto_core.values.key_names import is_key_arn
+from crypto_core.values.references import parse_reference
 
 if TYPE_CHECKING:
     from crypto_core.database.tokens.inventory import Inventory

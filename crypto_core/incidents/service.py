@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
-from crypto_core import errors
 from crypto_core.database.state.incident_changes import IncidentChange
 from crypto_core.database.state.incidents import IncidentDraft
 from crypto_core.database.state.journal import Journal
@@ -42,9 +41,10 @@ from crypto_core.incidents.steps.step_checks import StepProof
 from crypto_core.incidents.steps.step_contracts import Toolbox
 from crypto_core.incidents.steps.step_decisions import NOTE_LIMIT, StepDecisions, required_reason
 from crypto_core.incidents.times import times_of
-from crypto_core.text.clean_text import CleanText, clean
-from crypto_core.text.counts import counted
-from crypto_core.text.moments import duration, moment_utc
+from crypto_core.values import errors
+from crypto_core.values.clean_text import CleanText, clean
+from crypto_core.values.counts import counted
+from crypto_core.values.moments import duration, moment_utc
 
 if TYPE_CHECKING:
     from crypto_core.incidents.key_callers import KeyCallers

@@ -25,7 +25,6 @@ from datetime import UTC, datetime, timedelta
 from threading import Event
 from typing import Any
 
-from crypto_core.errors import KmsError, PolicyError, RefusedError, TrailError
 from crypto_core.findings.finding import Finding
 from crypto_core.incidents.event_fetch import begin_of
 from crypto_core.incidents.key_users import KeyUsers, key_users, responder_of
@@ -38,8 +37,6 @@ from crypto_core.keys.policy.least_privilege import is_principal
 from crypto_core.keys.replacement import USES
 from crypto_core.lists.coverage import Coverage
 from crypto_core.lists.paging import Query
-from crypto_core.text.clean_text import clean, cleans
-from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.rules.bulk import bulk_decrypt, bulk_tokens, failed_burst
 from crypto_core.trail.rules.contexts import context_missing, context_wrong
@@ -50,6 +47,9 @@ from crypto_core.trail.rules.wrong_keys import wrong_write_key
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.tallies import EventTally, Tallies
 from crypto_core.trail.use.filter_builder import asked_as, term
+from crypto_core.values.clean_text import clean, cleans
+from crypto_core.values.errors import KmsError, PolicyError, RefusedError, TrailError
+from crypto_core.values.json_records import JsonRecord, shape
 
 MOST_EVENTS = 500
 """So many changes of a key's access, the newest, are looked at."""

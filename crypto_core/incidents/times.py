@@ -11,7 +11,7 @@ from datetime import datetime
 
 from crypto_core.incidents.model import IncidentView, StepState, StepView
 from crypto_core.incidents.runbooks.catalogue import PhaseKind
-from crypto_core.text.counts import counted
+from crypto_core.values.counts import counted
 
 
 @dataclass(frozen=True, slots=True)

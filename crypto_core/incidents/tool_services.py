@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
-from crypto_core.references import TokenRef
 from crypto_core.trail.use.reach import Covered
+from crypto_core.values.references import TokenRef
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from crypto_core.database.tokens.inventory import Inventory
     from crypto_core.database.tokens.store import TokenStore
     from crypto_core.database.tokens.value_opener import ValueOpener
+    from crypto_core.incidents.revocation_order import RevocationOrdering
     from crypto_core.incidents.suspects import SuspectSearch
     from crypto_core.keyring.kms_keyring import KmsKeyring
     from crypto_core.keyring.preflight import Preflight
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from crypto_core.keys.posture.examination import PostureService
     from crypto_core.keys.replacement import AccessComparison, UseWitness
     from crypto_core.keys.service import StatusService
-    from crypto_core.providers.revocation_order import RevocationOrdering
     from crypto_core.providers.service import ProviderService
     from crypto_core.reencryption.jobs.service import JobService
     from crypto_core.reencryption.replacing_token.service import TokenEntering

@@ -19,8 +19,8 @@ from crypto_core.incidents.model import (
 )
 from crypto_core.incidents.people import people_of
 from crypto_core.incidents.runbooks.runbook import Runbook, RunbookStep
-from crypto_core.text.clean_text import clean
-from crypto_core.text.json_records import record_of
+from crypto_core.values.clean_text import clean
+from crypto_core.values.json_records import record_of
 
 _LONG = 4_000
 

@@ -7,12 +7,12 @@ from functools import lru_cache
 from types import TracebackType
 from typing import Any, Self
 
-from crypto_core import errors
 from crypto_core.envelope import DATA_KEY_BYTES, MAX_EDK_BYTES
-from crypto_core.key_names import is_key_arn, may_mean, region_of, same_key, short_key
 from crypto_core.keyring.data_keys import GeneratedDataKey, KeyAnswer, RewrappedDataKey
-from crypto_core.secret import DataKey
-from crypto_core.text.clean_text import clean
+from crypto_core.values import errors
+from crypto_core.values.clean_text import clean
+from crypto_core.values.key_names import is_key_arn, may_mean, region_of, same_key, short_key
+from crypto_core.values.secret import DataKey
 
 REFUSALS = (
     errors.KmsAccessDeniedError,

@@ -18,9 +18,9 @@ from time import monotonic
 from types import MappingProxyType
 
 from crypto_core.envelope.encryption_context import EncryptionContext, encode
-from crypto_core.errors import SettingsError
-from crypto_core.key_names import same_key
-from crypto_core.secret import DataKey, exposed
+from crypto_core.values.errors import SettingsError
+from crypto_core.values.key_names import same_key
+from crypto_core.values.secret import DataKey, exposed
 
 NO_CONTEXT: EncryptionContext = MappingProxyType({})
 """The encryption context of a v1 envelope's data key."""

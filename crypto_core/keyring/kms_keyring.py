@@ -14,12 +14,10 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import Any
 
-from crypto_core import errors
 from crypto_core.aws.kms import KmsApi
 from crypto_core.aws.region_failover import Routes
 from crypto_core.envelope import edk_prefix
 from crypto_core.envelope.encryption_context import EncryptionContext, require_binding
-from crypto_core.key_names import is_key_arn, may_mean, parse_key_name, region_of
 from crypto_core.keyring import checked_answers
 from crypto_core.keyring.data_keys import (
     NO_CONTEXT,
@@ -30,6 +28,8 @@ from crypto_core.keyring.data_keys import (
     UnwrappedDataKey,
 )
 from crypto_core.log.observation import SILENT, Observer
+from crypto_core.values import errors
+from crypto_core.values.key_names import is_key_arn, may_mean, parse_key_name, region_of
 
 
 class KmsKeyring:

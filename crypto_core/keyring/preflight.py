@@ -27,13 +27,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from crypto_core import errors
 from crypto_core.aws.kms import KmsApi
 from crypto_core.envelope.encryption_context import EncryptionContext
 from crypto_core.guard.operations import BY_NAME, Operation
-from crypto_core.key_names import is_key_arn, may_mean, parse_key_name, region_of
 from crypto_core.keyring.checked_answers import REFUSALS, take_plaintext
 from crypto_core.keyring.data_keys import NO_CONTEXT
+from crypto_core.values import errors
+from crypto_core.values.key_names import is_key_arn, may_mean, parse_key_name, region_of
 
 GENERATE, DECRYPT = "kms:GenerateDataKey", "kms:Decrypt"
 REENCRYPT_FROM, REENCRYPT_TO = "kms:ReEncryptFrom", "kms:ReEncryptTo"

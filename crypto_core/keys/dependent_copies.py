@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from crypto_core.text.clean_text import CleanText, cleans
-from crypto_core.text.counts import counted
-from crypto_core.text.json_records import JsonRecord, made, shape
+from crypto_core.values.clean_text import CleanText, cleans
+from crypto_core.values.counts import counted
+from crypto_core.values.json_records import JsonRecord, made, shape
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from typing import Any
 
 from crypto_core.aws.kms import KmsApi
 from crypto_core.keys.principals import PolicyPrincipal
-from crypto_core.text.clean_text import NO_TEXT, CleanText, clean, cleans
-from crypto_core.text.json_records import JsonRecord, made, shape
+from crypto_core.values.clean_text import NO_TEXT, CleanText, clean, cleans
+from crypto_core.values.json_records import JsonRecord, made, shape
 
 
 @dataclass(frozen=True, slots=True)

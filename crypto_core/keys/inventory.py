@@ -12,14 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from crypto_core import errors
 from crypto_core.aws.kms import KmsApi
-from crypto_core.errors import KmsError, KmsRequestError, KmsUnreadableError, MissingOperationError
-from crypto_core.key_names import is_key_arn, parse_key_name, region_of
 from crypto_core.keys.grants import read_grants
 from crypto_core.keys.state import NOT_FOUND, PENDING_DELETION, CustomKeyStore, KeyMaterial, KeyState
-from crypto_core.text.clean_text import NO_TEXT, CleanText, clean
-from crypto_core.text.typed_names import meant
+from crypto_core.values import errors
+from crypto_core.values.clean_text import NO_TEXT, CleanText, clean
+from crypto_core.values.errors import KmsError, KmsRequestError, KmsUnreadableError, MissingOperationError
+from crypto_core.values.key_names import is_key_arn, parse_key_name, region_of
+from crypto_core.values.typed_names import meant
 
 T = TypeVar("T")
 

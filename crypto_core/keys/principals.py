@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
 
 
 @lru_cache(maxsize=1024)

@@ -14,16 +14,16 @@ from datetime import UTC, datetime, timedelta
 from threading import Event
 from typing import Protocol
 
-from crypto_core import errors
-from crypto_core.key_names import account_of
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.policy.access import Access
 from crypto_core.keys.policy.document import Statement
 from crypto_core.keys.policy.policy_reader import KeyPolicies, KeyPolicy
 from crypto_core.keys.principals import PolicyPrincipal, is_of, like
-from crypto_core.text.clean_text import clean
-from crypto_core.text.counts import counted, listed
-from crypto_core.text.moments import in_utc
+from crypto_core.values import errors
+from crypto_core.values.clean_text import clean
+from crypto_core.values.counts import counted, listed
+from crypto_core.values.key_names import account_of
+from crypto_core.values.moments import in_utc
 
 
 @dataclass(frozen=True, slots=True)

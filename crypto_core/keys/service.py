@@ -11,7 +11,6 @@ from threading import Event
 
 from sqlalchemy import Engine
 
-from crypto_core.cancellation import stop_if
 from crypto_core.database.column_guards.guard_states import read_guards
 from crypto_core.database.column_guards.model import ColumnGuard
 from crypto_core.database.connection.engine import connected
@@ -28,16 +27,17 @@ from crypto_core.database.tokens.strays import Copies, Strays, find_copies, find
 from crypto_core.database.tokens.sweep.results import Sweep
 from crypto_core.database.tokens.sweep.service import SweepService
 from crypto_core.envelope import ENVELOPE_FORMATS, Format
-from crypto_core.errors import DatabaseError, KmsError
 from crypto_core.findings.finding import FORMAT_SEVERITY, Severity
-from crypto_core.key_names import parse_key_name, same_key, short_key
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.keys.inventory import KeyInventory, undescribed
 from crypto_core.keys.state import PENDING_DELETION, KeyState
 from crypto_core.keys.status import ColumnShare, KeyShare, Problem, ProblemKind, Status
 from crypto_core.lists.coverage import Coverage, Elsewhere, Evidence
-from crypto_core.text.clean_text import clean
-from crypto_core.text.counts import counted
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.clean_text import clean
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import DatabaseError, KmsError
+from crypto_core.values.key_names import parse_key_name, same_key, short_key
 
 
 @dataclass(eq=False)

@@ -12,11 +12,11 @@ from datetime import datetime
 from enum import StrEnum
 
 from crypto_core.findings.finding import Severity
-from crypto_core.key_names import is_multi_region, means, region_of, short_key
-from crypto_core.key_uses import MAKES
 from crypto_core.keys.grants import Grant
-from crypto_core.text.clean_text import NO_TEXT, CleanText, cleans
-from crypto_core.text.json_records import JsonRecord, made, shape
+from crypto_core.keys.key_uses import MAKES
+from crypto_core.values.clean_text import NO_TEXT, CleanText, cleans
+from crypto_core.values.json_records import JsonRecord, made, shape
+from crypto_core.values.key_names import is_multi_region, means, region_of, short_key
 
 ON_DEMAND_LIMIT = 25
 """Rotations on demand that a key gets in its life (API reference, RotateKeyOnDemand)."""

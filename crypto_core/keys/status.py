@@ -13,12 +13,12 @@ from crypto_core.database.tokens.lost_tokens import AcceptedUnderKey
 from crypto_core.database.tokens.strays import Strays
 from crypto_core.database.tokens.sweep.results import Sweep
 from crypto_core.envelope import Format
-from crypto_core.errors import KmsError
 from crypto_core.findings.finding import Finding
-from crypto_core.key_names import same_key
 from crypto_core.lists.coverage import Coverage, Evidence
-from crypto_core.text.clean_text import CleanText, cleans
-from crypto_core.text.json_records import JsonRecord, made, shape
+from crypto_core.values.clean_text import CleanText, cleans
+from crypto_core.values.errors import KmsError
+from crypto_core.values.json_records import JsonRecord, made, shape
+from crypto_core.values.key_names import same_key
 
 
 @dataclass(frozen=True, slots=True)

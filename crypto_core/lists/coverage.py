@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from crypto_core.lists.tone import Tone
-from crypto_core.text.clean_text import cleans
-from crypto_core.text.counts import counted
-from crypto_core.text.json_records import JsonRecord, made, shape
+from crypto_core.values.clean_text import cleans
+from crypto_core.values.counts import counted
+from crypto_core.values.json_records import JsonRecord, made, shape
 
 
 @dataclass(frozen=True, slots=True)

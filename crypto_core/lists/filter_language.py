@@ -16,7 +16,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from crypto_core.errors import InvalidFilterError
 from crypto_core.lists.filter_terms import (
     SET,
     Alternative,
@@ -42,8 +41,9 @@ from crypto_core.lists.filter_values import (
 )
 from crypto_core.lists.foreign_spellings import OBJECTS, foreign_value, foreign_word
 from crypto_core.lists.regular_expression import PatternError, lower, pattern
-from crypto_core.text.clean_text import clean, shortened
-from crypto_core.text.typed_names import meant
+from crypto_core.values.clean_text import clean, shortened
+from crypto_core.values.errors import InvalidFilterError
+from crypto_core.values.typed_names import meant
 
 __all__ = [
     "HOURS",

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import Enum
 
-from crypto_core.errors import InvalidFilterError
 from crypto_core.lists.filter_terms import Alternative
 from crypto_core.lists.regular_expression import lower
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import InvalidFilterError
 
 _AGO = re.compile(r"(\d{1,6})([smhdw])", re.IGNORECASE)
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}

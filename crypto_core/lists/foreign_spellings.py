@@ -9,7 +9,7 @@ import re
 from collections.abc import Container
 from dataclasses import dataclass
 
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
 
 _QUOTED = 'As a text to search for, put it in quotes: "{text}".'
 _SHOWN = 40

@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from crypto_core.errors import KeydeckError
+from crypto_core.values.errors import KeydeckError
 
 _MOST_LINKS = 40
 

@@ -7,9 +7,9 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-from crypto_core.errors import RefusedError
-from crypto_core.secret import Secret
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import RefusedError
+from crypto_core.values.secret import Secret
 
 
 def make_own(path: Path) -> bool:

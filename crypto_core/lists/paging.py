@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from threading import Event
 from typing import Generic, Protocol, TypeVar
 
-from crypto_core.errors import KeydeckError
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import KeydeckError
 
 Row = TypeVar("Row")
 Row_co = TypeVar("Row_co", covariant=True)

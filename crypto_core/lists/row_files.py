@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
 
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 _AFTER_SEPARATOR = re.compile(rf'([;；][\s"]*)(?=[{re.escape("".join(_FORMULA))}])')

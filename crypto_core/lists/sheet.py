@@ -16,14 +16,14 @@ from operator import attrgetter
 from threading import Event
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from crypto_core.cancellation import stop_if
 from crypto_core.lists.filter_language import Field, parse_filter, passes
 from crypto_core.lists.filter_terms import Value
 from crypto_core.lists.filter_values import ValueKind
 from crypto_core.lists.paging import Cursor, Page, Query, Row, unknown_sort
 from crypto_core.lists.tone import Tone
-from crypto_core.text.clean_text import CleanText, clean
-from crypto_core.text.json_records import json_members
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.clean_text import CleanText, clean
+from crypto_core.values.json_records import json_members
 
 Scalar = str | int | float
 

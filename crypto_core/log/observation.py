@@ -3,41 +3,16 @@
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Callable
-from time import monotonic, perf_counter
+from time import perf_counter
 from types import TracebackType
 from typing import Protocol, Self
 
-from crypto_core.errors import DryRunPassedError, KeydeckError
-
-_MOST = 1_000
-"""How many kinds are remembered; past that, all are forgotten."""
+from crypto_core.values.errors import DryRunPassedError, KeydeckError
+from crypto_core.values.rate_limit import LogRateLimit
 
 _log = logging.getLogger(__name__)
 UNEXPECTED = "UnexpectedError"
 """The name for an exception that is none of this package's errors."""
-
-
-class LogRateLimit:
-    """Lets one event of a kind through in so many seconds. Thread-safe."""
-
-    def __init__(self, seconds: float, clock: Callable[[], float] = monotonic) -> None:
-        self._seconds = seconds
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._last: dict[tuple[str, ...], float] = {}
-
-    def due(self, *kind: str) -> bool:
-        now = self._clock()
-        with self._lock:
-            last = self._last.get(kind)
-            if last is not None and now - last < self._seconds:
-                return False
-            if len(self._last) >= _MOST:
-                self._last.clear()
-            self._last[kind] = now
-            return True
 
 
 _FAILURES = LogRateLimit(seconds=10.0)

@@ -8,8 +8,8 @@ from __future__ import annotations
 import traceback
 from pathlib import Path
 
-from crypto_core.errors import KeydeckError
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import KeydeckError
 
 FRAMES = 12
 

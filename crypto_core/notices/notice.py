@@ -14,12 +14,12 @@ from datetime import UTC, datetime, time, tzinfo
 from enum import StrEnum
 from string import Formatter
 
-from crypto_core.errors import SettingsError
 from crypto_core.findings.finding import Severity
 from crypto_core.log.redaction import redacted
-from crypto_core.text.clean_text import CleanText, clean
-from crypto_core.text.json_records import JsonRecord, shape
-from crypto_core.text.moments import in_utc
+from crypto_core.values.clean_text import CleanText, clean
+from crypto_core.values.errors import SettingsError
+from crypto_core.values.json_records import JsonRecord, shape
+from crypto_core.values.moments import in_utc
 
 _LIMITS = {"title": 200, "subject": 300, "who": 300, "detail": 1_000, "remedy": 600, "command": 200}
 _MENTION = re.compile(r"@(?=(?:everyone|here|channel|all|team)\b)", re.IGNORECASE)

@@ -12,7 +12,7 @@ from threading import Event
 
 from crypto_core.notices.apprise_process import TROUBLES
 from crypto_core.notices.notice import Message, Receiver
-from crypto_core.python_process import start_python
+from crypto_core.trail.sources.python_process import start_python
 
 SECONDS = 10.0
 """How long receivers have for one message, all together."""

@@ -15,11 +15,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from crypto_core.cancellation import stop_if
 from crypto_core.database.state.journal import Journal, chained, written_last
 from crypto_core.database.state.journal_entry import told_in
 from crypto_core.database.state.leases import DutyHolder, DutyLease, on_duty
-from crypto_core.errors import ReadOnlyError
 from crypto_core.findings.finding import Finding, Severity
 from crypto_core.guard.guard import READ_ONLY
 from crypto_core.guard.guarded_change import Outcome
@@ -38,8 +36,10 @@ from crypto_core.notices.notice_table import (
 )
 from crypto_core.notices.sender import Letter, SendLetters, send_letters
 from crypto_core.proof.forms import JournalEntry
-from crypto_core.text.clean_text import clean
-from crypto_core.text.json_records import JsonRecordError, record_of
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import ReadOnlyError
+from crypto_core.values.json_records import JsonRecordError, record_of
 
 
 def late_steps(incidents: Iterable[IncidentView], now: datetime, database: str) -> Iterator[Notice]:

@@ -10,10 +10,10 @@ from typing import Any
 
 from crypto_core.providers.answers import Liveness
 from crypto_core.providers.messages import NoAnswer, ProviderAnswer, Reply, Request, Said, Target, unexpected
-from crypto_core.references import TokenRef
-from crypto_core.text.clean_text import CleanText, clean, cleans
-from crypto_core.text.counts import counted
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.values.clean_text import CleanText, clean, cleans
+from crypto_core.values.counts import counted
+from crypto_core.values.json_records import JsonRecord, shape
+from crypto_core.values.references import TokenRef
 
 MOST_LISTED = 200
 """Scopes, permissions and places that one answer names."""

@@ -8,9 +8,9 @@ from datetime import datetime
 from enum import StrEnum
 
 from crypto_core.guard.consent import Danger
-from crypto_core.references import TokenRef
-from crypto_core.text.clean_text import cleans
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.values.clean_text import cleans
+from crypto_core.values.json_records import JsonRecord, shape
+from crypto_core.values.references import TokenRef
 
 
 class Liveness(StrEnum):

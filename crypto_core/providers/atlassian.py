@@ -29,7 +29,7 @@ from crypto_core.providers.abilities import (
 from crypto_core.providers.answers import Liveness
 from crypto_core.providers.endpoints import ATLASSIAN
 from crypto_core.providers.messages import ProviderAnswer, Request
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
 
 _API = ("ATATT", "ATCTT")
 _EMAIL = re.compile(r"[^\s:@\x00-\x1f]{1,64}@[^\s:@\x00-\x1f]{1,190}")

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
-from crypto_core.errors import RefusedError, SettingsError
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import RefusedError, SettingsError
 
 GITHUB = "https://api.github.com"
 SLACK = "https://slack.com"

@@ -28,7 +28,7 @@ from crypto_core.providers.abilities import (
 )
 from crypto_core.providers.answers import Liveness
 from crypto_core.providers.endpoints import GITHUB, Endpoints
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
 
 REVOCATIONS_AN_HOUR = 60
 """Requests of /credentials/revoke that GitHub takes from one address."""

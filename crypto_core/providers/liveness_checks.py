@@ -7,13 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Event, Lock
 
-from crypto_core.errors import InterruptedRunError
 from crypto_core.providers.answers import Liveness
 from crypto_core.providers.messages import NoAnswer, ProviderAnswer, Said, Target, unknown
 from crypto_core.providers.registry import provider_of, question_of
 from crypto_core.providers.transport import GIVEN_UP_AFTER, Clock, Transport
-from crypto_core.references import TokenRef
-from crypto_core.secret import Secret
+from crypto_core.values.errors import InterruptedRunError
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import Secret
 
 WORKERS = 8
 _BUSY = "asked too often"

@@ -11,8 +11,8 @@ from typing import Any
 
 from crypto_core.providers.answers import Liveness
 from crypto_core.providers.endpoints import Endpoints
-from crypto_core.references import TokenRef
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.references import TokenRef
 
 _SENDABLE = re.compile(r"[\x21-\x7e]{1,16384}")
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from crypto_core.database.tokens.inventory import InventoryRow
 from crypto_core.envelope import TOKENS_OF, classify
-from crypto_core.errors import ProviderError, RefusedError
 from crypto_core.providers import atlassian, github, messages, slack
 from crypto_core.providers.abilities import AbilityQuestions
 from crypto_core.providers.answers import ByHand
 from crypto_core.providers.endpoints import ATLASSIAN, Endpoints, atlassian_site, host_of
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import ProviderError, RefusedError
 
 _SITE_COLUMNS = ("cloud_base_url", "base_url")
 

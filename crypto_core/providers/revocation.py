@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field
 from threading import Event, Lock
 
-from crypto_core.cancellation import stop_if
-from crypto_core.errors import InterruptedRunError, ProviderError
 from crypto_core.guard.consent import document_digest
 from crypto_core.guard.held_step import held_step, require_held
 from crypto_core.providers import messages
@@ -18,9 +16,11 @@ from crypto_core.providers.liveness_checks import PollingLimits, in_turn, prove
 from crypto_core.providers.registry import foreign, provider_named
 from crypto_core.providers.token_dispatch import Unopened, hosts, stored_alike, wipe
 from crypto_core.providers.transport import Clock, Transport
-from crypto_core.references import TokenRef
-from crypto_core.secret import Secret
-from crypto_core.text.counts import listed
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.counts import listed
+from crypto_core.values.errors import InterruptedRunError, ProviderError
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import Secret
 
 _ONE_LOOK = PollingLimits(whole=0.0)
 _NOT_SENT = messages.Accepted(False, "not sent")

@@ -16,7 +16,6 @@ from crypto_core.database.state.installation import require_schemas
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.tokens.store import StoredToken
 from crypto_core.envelope import Format
-from crypto_core.errors import NotConfirmedError, RefusedError
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent, require
 from crypto_core.guard.guard import Guard
@@ -37,10 +36,11 @@ from crypto_core.providers.messages import Said, Target, unknown
 from crypto_core.providers.revocation import Revocation, RevocationDraft, asked_digest, draft
 from crypto_core.providers.token_dispatch import TokenAsking, all_to_send, hosts, never_asked, target_of, wipe
 from crypto_core.providers.transport import Clock, Transport
-from crypto_core.references import TokenRef
-from crypto_core.secret import Secret
-from crypto_core.text.clean_text import clean
-from crypto_core.text.counts import counted
+from crypto_core.values.clean_text import clean
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import NotConfirmedError, RefusedError
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import Secret
 
 ACTION = "revoke tokens"
 _LISTED = 1_000

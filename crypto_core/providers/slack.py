@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 from crypto_core.providers import messages
 from crypto_core.providers.abilities import Ability, AbilityDraft, AbilityQuestion, AbilityQuestions
 from crypto_core.providers.answers import Liveness
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
 
 _DEAD = frozenset({"invalid_auth", "token_revoked", "account_inactive", "token_expired"})
 

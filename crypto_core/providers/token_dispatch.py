@@ -10,20 +10,20 @@ from dataclasses import dataclass
 from threading import Event, Lock
 from urllib.parse import urlsplit
 
-from crypto_core.cancellation import stop_if
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.inventory import Inventory, InventoryRow
 from crypto_core.database.tokens.store import StoredToken, TokenStore
 from crypto_core.database.tokens.value_opener import ValueOpener
 from crypto_core.envelope import Format
-from crypto_core.errors import RefusedError, RowVanishedError
 from crypto_core.providers.answers import ByHand, Progress
 from crypto_core.providers.endpoints import Endpoints, host_of
 from crypto_core.providers.liveness_checks import in_turn
 from crypto_core.providers.messages import NEVER_ASKED, REFRESH_COLUMN, Target, sendable
 from crypto_core.providers.registry import provider_of, provider_of_row, question_of
-from crypto_core.references import TokenRef
-from crypto_core.secret import Secret, exposed
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.errors import RefusedError, RowVanishedError
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import Secret, exposed
 
 _NOT_OPENED = dict.fromkeys(Format, "") | {
     Format.EMPTY: "no token is stored",

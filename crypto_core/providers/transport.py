@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 from crypto_core.aws.proxies import require_clear_proxies
-from crypto_core.cancellation import stop_if
-from crypto_core.errors import ProviderError
 from crypto_core.log.redaction import cap
 from crypto_core.providers.endpoints import host_of, is_loopback
 from crypto_core.providers.messages import NoAnswer, ProviderAnswer, Reply, Request
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.errors import ProviderError
 
 if TYPE_CHECKING:
     import httpx

@@ -13,7 +13,6 @@ from datetime import datetime
 from threading import Event
 from typing import Any
 
-from crypto_core import errors
 from crypto_core.database.tokens import backups
 from crypto_core.database.tokens.attached_code import AttachedCode, RunsCode, code_warnings
 from crypto_core.database.tokens.backups import KeptEnvelope
@@ -30,10 +29,11 @@ from crypto_core.reencryption.bulk.restorer import Restoring
 from crypto_core.reencryption.jobs.parts import JobParts
 from crypto_core.reencryption.plan import Unwritten, Verb
 from crypto_core.reencryption.run_ledger import RunLedger, run_sink
-from crypto_core.references import RowRef, TokenRef
-from crypto_core.text.counts import counted, listed
-from crypto_core.text.json_records import JsonRecord, shape
-from crypto_core.text.moments import in_utc
+from crypto_core.values import errors
+from crypto_core.values.counts import counted, listed
+from crypto_core.values.json_records import JsonRecord, shape
+from crypto_core.values.moments import in_utc
+from crypto_core.values.references import RowRef, TokenRef
 
 RESTORE = "backups restore"
 MOST = 50_000

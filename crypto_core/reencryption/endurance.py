@@ -12,7 +12,7 @@ from threading import Event
 from time import monotonic
 from typing import TypeVar
 
-from crypto_core.errors import DatabaseError, KmsError
+from crypto_core.values.errors import DatabaseError, KmsError
 
 _log = logging.getLogger(__name__)
 

@@ -14,9 +14,9 @@ from threading import Event
 from crypto_core.database.tokens.inventory import Inventory
 from crypto_core.database.tokens.tables import Picked, TokenColumn
 from crypto_core.envelope import Format
-from crypto_core.errors import RefusedError
 from crypto_core.reencryption.plan import Selection
-from crypto_core.references import TokenRef
+from crypto_core.values.errors import RefusedError
+from crypto_core.values.references import TokenRef
 
 MOST = 100_000
 """Tokens that are listed one by one; a job's are as many as they are."""

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from itertools import chain, zip_longest
 from threading import Event
 
-from crypto_core.cancellation import stop_if
 from crypto_core.database.tokens.inventory import Inventory
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.service import StatusService
@@ -20,8 +19,9 @@ from crypto_core.keys.status import Status
 from crypto_core.lists.coverage import Coverage, Evidence
 from crypto_core.reencryption.plan import RunProgress, Selection, Verification
 from crypto_core.reencryption.verification import Verifier
-from crypto_core.references import TokenRef
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.json_records import JsonRecord, shape
+from crypto_core.values.references import TokenRef
 
 
 @dataclass(frozen=True, slots=True)

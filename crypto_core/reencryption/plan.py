@@ -12,10 +12,10 @@ from crypto_core.envelope import ENVELOPE_FORMATS, Format, at_least, bound_forma
 from crypto_core.guard.consent import Danger, document_digest
 from crypto_core.guard.operations import BY_NAME, Operation
 from crypto_core.lists.coverage import Coverage
-from crypto_core.references import RowRef, TokenRef
-from crypto_core.text.clean_text import clean, cleans
-from crypto_core.text.counts import counted, listed
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.values.clean_text import clean, cleans
+from crypto_core.values.counts import counted, listed
+from crypto_core.values.json_records import JsonRecord, shape
+from crypto_core.values.references import RowRef, TokenRef
 
 _ENVELOPES = frozenset(ENVELOPE_FORMATS)
 _IN_PLACE = frozenset({Format.PLAINTEXT, Format.DEV})

@@ -10,21 +10,21 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from crypto_core import errors
 from crypto_core.database.tokens.attached_code import AttachedCode
 from crypto_core.database.tokens.attribution_cache import Wrapping
 from crypto_core.database.tokens.catalogue import Catalogue
 from crypto_core.database.tokens.fresh_proof import FreshProof
 from crypto_core.database.tokens.store import StoredToken, TokenScope
 from crypto_core.envelope import ENVELOPE_FORMATS, Envelope, Format, parse
-from crypto_core.key_names import same_key
 from crypto_core.keyring.preflight import DECRYPT, Permission, WrappedSample
 from crypto_core.keys.state import KeyState
 from crypto_core.lists.coverage import Coverage
 from crypto_core.reencryption.filter_selection import Tally, of_formats
 from crypto_core.reencryption.plan import Plan, Selection, Unwritten, Verb
-from crypto_core.references import TokenRef
-from crypto_core.text.counts import counted
+from crypto_core.values import errors
+from crypto_core.values.counts import counted
+from crypto_core.values.key_names import same_key
+from crypto_core.values.references import TokenRef
 
 _NO_RECOVERY = (
     "Rewrap is no recovery from a compromise: the data keys stay the same. Re-encrypt if the old key leaked."

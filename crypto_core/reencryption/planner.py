@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from threading import Event
 
-from crypto_core.cancellation import stop_if
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.tokens.attached_code import code_warnings, column_limits
 from crypto_core.database.tokens.attribution import Attributor
@@ -22,14 +21,15 @@ from crypto_core.database.tokens.inventory import Inventory
 from crypto_core.database.tokens.store import StoredToken, TokenScope, TokenStore
 from crypto_core.database.tokens.tables import TokenColumn
 from crypto_core.envelope import Format, version_of
-from crypto_core.errors import InvalidReferenceError, KmsAccessDeniedError, KmsError
-from crypto_core.key_names import parse_key_name
 from crypto_core.keyring.preflight import Permission, Preflight, WrappedSample
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.reencryption import plan_steps
 from crypto_core.reencryption.filter_selection import ManyFiltered, filtered
 from crypto_core.reencryption.plan import Plan, Selection, Unwritten, Verb
-from crypto_core.references import RowRef, TokenRef
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.errors import InvalidReferenceError, KmsAccessDeniedError, KmsError
+from crypto_core.values.key_names import parse_key_name
+from crypto_core.values.references import RowRef, TokenRef
 
 SAMPLES = 50
 """Tokens that are looked at for the keys that they are under, before KMS is asked what it would permit."""

@@ -20,7 +20,7 @@ from crypto_core.reencryption.bulk.batch_sink import BatchSink, calls_of
 from crypto_core.reencryption.bulk.ports import Poison, Sealed, TokenTask
 from crypto_core.reencryption.endurance import Endurance
 from crypto_core.reencryption.plan import Unwritten
-from crypto_core.references import TokenRef
+from crypto_core.values.references import TokenRef
 
 
 @dataclass(eq=False, repr=False)

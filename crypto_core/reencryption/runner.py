@@ -16,9 +16,7 @@ from crypto_core.database.state.journal import Journal
 from crypto_core.database.tokens.attribution import Attributor
 from crypto_core.database.tokens.store import StoredToken, TokenStore
 from crypto_core.envelope import DEV_KEY
-from crypto_core.errors import KmsError, RefusedError
 from crypto_core.guard.guarded_change import Run
-from crypto_core.key_names import region_of
 from crypto_core.log.observation import SILENT, Observer
 from crypto_core.reencryption.bulk.batch_sink import BatchSink
 from crypto_core.reencryption.bulk.engine import Engine, OpenEngine
@@ -28,6 +26,8 @@ from crypto_core.reencryption.bulk.token_sealer import Sealing
 from crypto_core.reencryption.plan import Plan, RunProgress, RunResult
 from crypto_core.reencryption.planner import Planner
 from crypto_core.reencryption.run_ledger import RunLedger, run_sink
+from crypto_core.values.errors import KmsError, RefusedError
+from crypto_core.values.key_names import region_of
 
 PAGE = 200
 PASSES = 10

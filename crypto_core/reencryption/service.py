@@ -11,7 +11,6 @@ from sqlalchemy import Engine
 from crypto_core.database.state.installation import require_schemas
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.tokens.attached_code import require_same_code
-from crypto_core.errors import DatabaseError, RefusedError
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent
 from crypto_core.guard.guard import Guard
@@ -20,7 +19,8 @@ from crypto_core.reencryption.plan import Plan, RunProgress, RunResult, Selectio
 from crypto_core.reencryption.planner import Planner
 from crypto_core.reencryption.runner import Runner
 from crypto_core.reencryption.verification import Verifier
-from crypto_core.text.counts import counted
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import DatabaseError, RefusedError
 
 
 @dataclass(eq=False, repr=False)

@@ -16,8 +16,6 @@ from crypto_core.database.tokens.attribution_cache import AttributionCache
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.inventory import Inventory
 from crypto_core.database.tokens.store import StoredToken, TokenScope, TokenStore
-from crypto_core.errors import InvalidReferenceError, RowVanishedError
-from crypto_core.key_names import region_of
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.log.observation import SILENT, Observer
 from crypto_core.reencryption.bulk.engine import open_engine
@@ -26,6 +24,8 @@ from crypto_core.reencryption.bulk.quota import quota_of
 from crypto_core.reencryption.bulk.token_opener import LookAt, opened
 from crypto_core.reencryption.filter_selection import filtered
 from crypto_core.reencryption.plan import RunProgress, Selection, Verification
+from crypto_core.values.errors import InvalidReferenceError, RowVanishedError
+from crypto_core.values.key_names import region_of
 
 
 class Verifier:

@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from crypto_core.lists.tone import Tone
-from crypto_core.text.moments import moment
+from crypto_core.values.moments import moment
 
 WORD_TONE = {
     "done": Tone.GOOD,

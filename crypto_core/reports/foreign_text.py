@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Any, TypeVar
 
 from crypto_core.log.redaction import redacted
-from crypto_core.text.clean_text import CleanText, clean
+from crypto_core.values.clean_text import CleanText, clean
 
 Document = TypeVar("Document")
 

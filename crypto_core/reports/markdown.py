@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from crypto_core.reports.cells import Cell, ReportPage, ReportTable, ShownSection, TextLook
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
 
 # A character reference can't be taken for structure (CommonMark 0.31, section 2.5), nor can it be undone by
 # a backslash before it, which is how a pipe that was only escaped comes to end a cell.

@@ -7,10 +7,10 @@ events, which a trail records only if told to.
 
 from __future__ import annotations
 
-from crypto_core.key_names import partition_of
-from crypto_core.text.clean_text import NO_TEXT, CleanText, clean
 from crypto_core.trail.event import S3, TrailEvent
 from crypto_core.trail.record_reader import load
+from crypto_core.values.clean_text import NO_TEXT, CleanText, clean
+from crypto_core.values.key_names import partition_of
 
 MADE, GONE = ("CreateBucket",), ("DeleteBucket",)
 LIFECYCLE = ("PutBucketLifecycle", "PutBucketLifecycleConfiguration")

@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
-from crypto_core.key_names import AccountRegion
 from crypto_core.lists.coverage import Coverage
 from crypto_core.trail.columns import moment, seconds
 from crypto_core.trail.sources.pull_query import LATE
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.pulls import BY_FILE_NAMES, PullBook, TimeWindow, lacking, unfetched
 from crypto_core.trail.use.reach import Reached
+from crypto_core.values.key_names import AccountRegion
 
 _FOREVER = 2**62
 _MOST_SPANS = 3

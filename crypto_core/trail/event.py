@@ -11,10 +11,10 @@ from dataclasses import KW_ONLY, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from crypto_core.key_uses import OPENS
-from crypto_core.references import TokenRef
-from crypto_core.text.clean_text import NO_TEXT, CleanText
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.keys.key_uses import OPENS
+from crypto_core.values.clean_text import NO_TEXT, CleanText
+from crypto_core.values.json_records import JsonRecord, shape
+from crypto_core.values.references import TokenRef
 
 KMS = "kms.amazonaws.com"
 CLOUDTRAIL = "cloudtrail.amazonaws.com"

@@ -31,13 +31,13 @@ from sqlalchemy import (
 from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.sql.compiler import SQLCompiler
 
-from crypto_core.errors import InvalidFilterError
 from crypto_core.lists.filter_language import Alternative, Clause, Term
 from crypto_core.trail.columns import FLAGS, HOUR, OF_STORE, EventProperty, moment, seconds
 from crypto_core.trail.event_fields import EVENT_FIELDS, FREE, EventField
 from crypto_core.trail.query import Aliases
 from crypto_core.trail.store.statistics import MEASURED, GroupsQuestion, by_place
 from crypto_core.trail.term_sql import CLOCK, Bounds, marked, named_keys, on_clock, whole
+from crypto_core.values.errors import InvalidFilterError
 
 LONGEST = 1_000
 """Characters of one value as a literal; Athena takes 1,024."""

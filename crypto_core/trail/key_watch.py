@@ -16,12 +16,8 @@ from enum import StrEnum
 from threading import Event
 from typing import TYPE_CHECKING
 
-from crypto_core.errors import KmsError, TrailError
-from crypto_core.key_names import AccountRegion, homes_of, is_multi_region
-from crypto_core.key_uses import USES
+from crypto_core.keys.key_uses import USES
 from crypto_core.lists.coverage import Coverage
-from crypto_core.text.clean_text import clean
-from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.event import MOST_SKEW, TrailEvent
 from crypto_core.trail.own_calls import made_by
 from crypto_core.trail.query import Aliases
@@ -32,6 +28,10 @@ from crypto_core.trail.store.arrivals import BEGINNING, ArrivalMark
 from crypto_core.trail.use.filter_builder import NamedKeys, named_keys, term
 from crypto_core.trail.use.keys import known_keys
 from crypto_core.trail.use.reach import Reaches, reached_nothing
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import KmsError, TrailError
+from crypto_core.values.json_records import JsonRecord, shape
+from crypto_core.values.key_names import AccountRegion, homes_of, is_multi_region
 
 if TYPE_CHECKING:
     from crypto_core.trail.sources.puller import EventPuller

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from crypto_core.errors import InvalidFilterError
 from crypto_core.lists.filter_language import (
     HOURS,
     WEEKDAYS,
@@ -30,11 +29,12 @@ from crypto_core.lists.filter_language import (
     terms_of,
 )
 from crypto_core.lists.regular_expression import lower
-from crypto_core.text.clean_text import CleanText, clean
 from crypto_core.trail.columns import FLAGS, marks
 from crypto_core.trail.event import UNDATED, TrailEvent
 from crypto_core.trail.event_fields import EVENT_FIELDS, SAID
 from crypto_core.trail.record_reader import load
+from crypto_core.values.clean_text import CleanText, clean
+from crypto_core.values.errors import InvalidFilterError
 
 KEYED = ("param", "context")
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 
-from crypto_core.key_uses import MAKES, OPENS
-from crypto_core.text.clean_text import clean
+from crypto_core.keys.key_uses import MAKES, OPENS
 from crypto_core.trail.columns import DAY, stored_id
 from crypto_core.trail.event import LONG, MOST_SKEW, TrailEvent
+from crypto_core.values.clean_text import clean
 
 OPERATIONS = {name: number for number, name in enumerate((*OPENS, *MAKES), start=1)}
 """The operations that receipts are written of, by the number that the store keeps. New ones come last."""

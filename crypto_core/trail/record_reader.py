@@ -18,10 +18,10 @@ from typing import Any
 
 import orjson
 
-from crypto_core.key_names import partition_of
-from crypto_core.references import TokenRef, table_name
-from crypto_core.text.clean_text import NO_TEXT, CleanText, clean
 from crypto_core.trail.event import KMS, LONG, SHORT, UNDATED, Principal, TrailEvent
+from crypto_core.values.clean_text import NO_TEXT, CleanText, clean
+from crypto_core.values.key_names import partition_of
+from crypto_core.values.references import TokenRef, table_name
 
 ARN_CHARACTERS = 512
 _FIELDS: dict[str, int] = {

@@ -13,12 +13,12 @@ from typing import TypeGuard
 
 from sqlalchemy import ColumnElement, Integer, and_, case, false, literal_column
 
-from crypto_core.key_names import is_key_arn
 from crypto_core.lists.filter_language import HOURS, WEEKDAYS, Alternative, Clause, Term, lower
 from crypto_core.trail.columns import DAY, HOUR, EventProperty, moment, seconds
 from crypto_core.trail.event import UNDATED
 from crypto_core.trail.event_fields import EventField
 from crypto_core.trail.query import Aliases
+from crypto_core.values.key_names import is_key_arn
 
 _KEY_ID = re.compile("(?:mrk-)?[0-9a-f-]{32,36}")
 _UNDATED = seconds(UNDATED) // HOUR

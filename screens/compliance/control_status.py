@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from crypto_core.compliance.period.open_points import OpenPoint, open_points
 from crypto_core.compliance.period.period import ControlDay, ControlPeriod, StatusSpan
-from crypto_core.errors import MissingSchemaError
+from crypto_core.values.errors import MissingSchemaError
 
 if TYPE_CHECKING:
     from crypto_core.compliance.assessment import Assessment, ComplianceService

@@ -9,10 +9,10 @@ from typing import ClassVar, Generic, TypeVar
 from textual import on
 from textual.content import Content
 
-from crypto_core.cancellation import Cancellation
 from crypto_core.compliance.period.open_points import OpenPoint
-from crypto_core.errors import InvalidFilterError
-from crypto_core.text.counts import counted
+from crypto_core.values.cancellation import Cancellation
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import InvalidFilterError
 from screens.actions.action import ActionScope
 from screens.answer_screen import AnswerScreen
 from screens.compliance.control_status import ComplianceStanding

@@ -13,10 +13,10 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
-from crypto_core.cancellation import Cancellation
-from crypto_core.errors import InvalidFilterError
-from crypto_core.text.clean_text import shortened
-from crypto_core.text.counts import counted
+from crypto_core.values.cancellation import Cancellation
+from crypto_core.values.clean_text import shortened
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import InvalidFilterError
 from screens.actions.action import Action, ActionScope
 from screens.answer_screen import AnswerScreen
 from screens.compliance.control_signs import CONTROL_SIGNS, ControlState

@@ -14,15 +14,15 @@ from textual.content import Content
 from textual.message import Message
 from textual.timer import Timer
 
-from crypto_core.cancellation import Cancellation
 from crypto_core.database.tokens.decoys import DECOY_SIGN
 from crypto_core.database.tokens.inspection import Inspection
 from crypto_core.database.tokens.inventory_row import TOKEN, InventoryRow
 from crypto_core.envelope import VERSIONS, Format
 from crypto_core.lists.coverage import Evidence
-from crypto_core.references import TokenRef
-from crypto_core.text.clean_text import shortened
-from crypto_core.text.counts import counted, listed
+from crypto_core.values.cancellation import Cancellation
+from crypto_core.values.clean_text import shortened
+from crypto_core.values.counts import counted, listed
+from crypto_core.values.references import TokenRef
 from screens.actions.registry import added
 from screens.blocking_calls import Failure
 from screens.facts import ScreenFacts

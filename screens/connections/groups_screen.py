@@ -7,12 +7,12 @@ from typing import ClassVar
 
 from textual.content import Content
 
-from crypto_core.cancellation import Cancellation
 from crypto_core.database.tokens import token_groups
 from crypto_core.database.tokens.inventory_expressions import FIELDS
 from crypto_core.envelope import Format
 from crypto_core.lists.filter_language import are_alternatives, parse_filter
-from crypto_core.text.counts import counted
+from crypto_core.values.cancellation import Cancellation
+from crypto_core.values.counts import counted
 from screens.actions.action import ActionScope
 from screens.answer_screen import AnswerScreen
 from screens.event_filters import term

@@ -10,10 +10,10 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Button, Static
 
-from crypto_core.cancellation import Cancellation
 from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.plan import Plan, RunProgress, RunResult, Selection, Unwritten, Verification
-from crypto_core.text.counts import counted
+from crypto_core.values.cancellation import Cancellation
+from crypto_core.values.counts import counted
 from screens.blocking_calls import Failure
 from screens.facts import ScreenFacts
 from screens.plan_words import result_lines, stop_lines, unwritten_lines

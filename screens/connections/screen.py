@@ -17,8 +17,8 @@ from crypto_core.database.tokens.inventory_row import TOKEN, InventoryRow
 from crypto_core.database.tokens.token_groups import GroupBy, TokenGroups
 from crypto_core.envelope import Format
 from crypto_core.findings.finding import FORMAT_SEVERITY, Severity
-from crypto_core.references import TokenRef
-from crypto_core.text.counts import counted
+from crypto_core.values.counts import counted
+from crypto_core.values.references import TokenRef
 from screens.actions.action import Action, ActionScope
 from screens.blocking_calls import Failure
 from screens.connections.detail import TokenDetail

@@ -8,7 +8,7 @@ from textual.content import Content
 from textual.widgets import Button, Input, Static
 
 from crypto_core.aws.mfa_codes import CodeQuestion
-from crypto_core.secret import Secret
+from crypto_core.values.secret import Secret
 from screens.widgets.dialog import Dialog, buttons, framed
 from screens.widgets.secret_input import SecretInput
 

@@ -8,8 +8,8 @@ from typing import ClassVar
 
 from textual.content import Content
 
-from crypto_core.cancellation import Cancellation
-from crypto_core.text.counts import counted
+from crypto_core.values.cancellation import Cancellation
+from crypto_core.values.counts import counted
 from screens.actions.action import ActionScope
 from screens.ages import ago
 from screens.estate_status import EstateStanding, SharedKey

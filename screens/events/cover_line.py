@@ -11,12 +11,12 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
-from crypto_core.cancellation import Cancellation
 from crypto_core.lists.coverage import Coverage
-from crypto_core.text.counts import counted
 from crypto_core.trail.coverage_record import FRESH
 from crypto_core.trail.sources.pull_query import LATE
 from crypto_core.trail.store import Summary
+from crypto_core.values.cancellation import Cancellation
+from crypto_core.values.counts import counted
 from screens.ages import local
 from screens.blocking_calls import Failure
 from screens.event_filters import window

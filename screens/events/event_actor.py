@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from textual import work
 
-from crypto_core.key_names import is_key_arn
-from crypto_core.text.clean_text import shortened
 from crypto_core.trail.store import StoredEvent
+from crypto_core.values.clean_text import shortened
+from crypto_core.values.key_names import is_key_arn
 from screens.identities import noted_by
 from screens.key_changes.block_actor import BlockActor
 from screens.key_changes.block_lines import PageNames

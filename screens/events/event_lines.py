@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from textual.content import Content
 
-from crypto_core.text.clean_text import shortened
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.event_fields import LABELLED
 from crypto_core.trail.store import StoredEvent
+from crypto_core.values.clean_text import shortened
 from screens.ages import ago
 from screens.event_filters import term
 from screens.events.event_list import principal_words, sign_of

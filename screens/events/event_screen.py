@@ -10,10 +10,10 @@ from typing import ClassVar
 from textual.content import Content
 from textual.highlight import highlight
 
-from crypto_core.cancellation import Cancellation
-from crypto_core.text.clean_text import clean
 from crypto_core.trail.record_reader import load
 from crypto_core.trail.store import StoredEvent
+from crypto_core.values.cancellation import Cancellation
+from crypto_core.values.clean_text import clean
 from screens.actions.action import Action, ActionScope
 from screens.answer_screen import AnswerScreen
 from screens.blocking_calls import Failure

@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 from textual.content import Content
 from textual.geometry import Size
 
-from crypto_core.text.counts import counted
 from crypto_core.trail.event_fields import PIVOTS
 from crypto_core.trail.store import Summary
 from crypto_core.trail.store.counts import Pivot, Value
+from crypto_core.values.counts import counted
 from screens.actions.action import Action, ActionScope
 from screens.blocking_calls import Failure
 from screens.event_filters import term, with_term

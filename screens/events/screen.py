@@ -15,13 +15,13 @@ from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Static
 
-from crypto_core.cancellation import Cancellation
-from crypto_core.errors import EventVanishedError, InvalidFilterError
 from crypto_core.lists.paging import Query, pages_of
-from crypto_core.text.clean_text import shortened
 from crypto_core.trail.sources.report import PullProgress, PullReport
 from crypto_core.trail.store import StoredEvent, Summary
 from crypto_core.trail.store.counts import Histogram
+from crypto_core.values.cancellation import Cancellation
+from crypto_core.values.clean_text import shortened
+from crypto_core.values.errors import EventVanishedError, InvalidFilterError
 from screens import routes
 from screens.actions.action import Action, ActionScope
 from screens.blocking_calls import Failure

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from crypto_core.findings.finding import Finding, Severity
-from crypto_core.key_names import is_key_arn, short_key
 from crypto_core.lists.sheet import Sheet, SheetField
 from crypto_core.trail.store.suppressions import Suppressed, sift
+from crypto_core.values.key_names import is_key_arn, short_key
 from screens.facts import ScreenFacts
 from screens.signs import SIGNS
 from screens.widgets.table.columns import Cell

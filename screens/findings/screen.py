@@ -12,11 +12,11 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from crypto_core.findings.finding import Finding
-from crypto_core.key_names import is_key_arn
 from crypto_core.keys.changes.change import number_of_days
 from crypto_core.keys.policy.least_privilege import is_principal
-from crypto_core.text.counts import counted
 from crypto_core.trail.store.suppressions import MOST_DAYS, Suppressed, Suppression
+from crypto_core.values.counts import counted
+from crypto_core.values.key_names import is_key_arn
 from screens.actions.action import Action, ActionScope
 from screens.blocking_calls import Failure
 from screens.facts import Loaded, ScreenFacts

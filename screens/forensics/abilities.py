@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import work
 from textual.content import Content
 
-from crypto_core.cancellation import Cancellation
 from crypto_core.guard.consent import Consent
 from crypto_core.providers.answers import Liveness
-from crypto_core.references import TokenRef
-from crypto_core.text.counts import counted
+from crypto_core.values.cancellation import Cancellation
+from crypto_core.values.counts import counted
+from crypto_core.values.references import TokenRef
 from screens.blocking_calls import Failure
 from screens.connections.detail import TokenPart
 from screens.facts import ScreenFacts

@@ -12,16 +12,16 @@ from textual.geometry import Size
 from textual.timer import Timer
 from textual.widgets import Button, Input, Static
 
-from crypto_core.cancellation import Cancellation
-from crypto_core.errors import InvalidTokenError
 from crypto_core.forensics.token_search.leak_reader import read_leak
 from crypto_core.forensics.token_search.result import TokenSearchResult
 from crypto_core.forensics.token_search.search import TokenSearch
 from crypto_core.forensics.token_search.target_tokens import wipe
 from crypto_core.reencryption.plan import RunProgress
-from crypto_core.references import TokenRef
-from crypto_core.secret import Secret
-from crypto_core.text.counts import counted
+from crypto_core.values.cancellation import Cancellation
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import InvalidTokenError
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import Secret
 from screens.blocking_calls import Failure
 from screens.event_filters import term
 from screens.facts import ScreenFacts

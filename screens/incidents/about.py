@@ -10,12 +10,12 @@ from threading import Event
 from crypto_core.findings.finding import Finding
 from crypto_core.incidents.model import IncidentScope, finding_origin
 from crypto_core.incidents.runbooks.catalogue import SubjectKind
-from crypto_core.key_names import is_key_arn
 from crypto_core.keys.policy.least_privilege import is_principal
-from crypto_core.references import TokenRef
 from crypto_core.trail.event import UNDATED
 from crypto_core.trail.store import EventStore, StoredEvent
 from crypto_core.trail.use.filter_builder import keys_used
+from crypto_core.values.key_names import is_key_arn
+from crypto_core.values.references import TokenRef
 
 LOST = "key-lost"
 """The runbook for a key that can't be used any more."""

@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.widgets import Button, Static
 
 from crypto_core.guard.approvals import Approval
-from crypto_core.text.clean_text import shortened
+from crypto_core.values.clean_text import shortened
 from screens.ages import ago
 from screens.facts import ScreenFacts
 from screens.incidents.step_runs import Waiting

@@ -9,8 +9,8 @@ from typing import ClassVar
 from textual import on, work
 from textual.content import Content
 
-from crypto_core.cancellation import Cancellation
 from crypto_core.guard.approvals import Approval, Decision
+from crypto_core.values.cancellation import Cancellation
 from screens.actions.action import Action, ActionScope
 from screens.actions.performer import perform
 from screens.actions.registry import BY_ID

@@ -10,8 +10,8 @@ from typing import Final
 from textual.content import Content
 
 from crypto_core.incidents.model import CheckResult, CheckState, StepView
-from crypto_core.text.clean_text import shortened
-from crypto_core.text.counts import counted
+from crypto_core.values.clean_text import shortened
+from crypto_core.values.counts import counted
 from screens.ages import ago
 from screens.incidents.words import CHECKS, LATE
 from screens.signs import Sign

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from crypto_core.incidents.model import StepView
-from crypto_core.text.clean_text import shortened
+from crypto_core.values.clean_text import shortened
 from screens.widgets.cells import fit, fit_middle
 from screens.widgets.choice_dialog import ChoiceDialog
 from screens.widgets.line_list import Line, line

@@ -14,17 +14,17 @@ from textual.content import Content
 from textual.timer import Timer
 from textual.widgets import Button, Input, Static
 
-from crypto_core.cancellation import Cancellation
-from crypto_core.errors import InvalidReferenceError, InvalidTokenError, RefusedError
 from crypto_core.incidents.model import FoundScope, IncidentScope
 from crypto_core.incidents.runbooks.catalogue import SubjectKind
 from crypto_core.incidents.runbooks.runbook import Runbook
 from crypto_core.keys.policy.least_privilege import is_principal
 from crypto_core.reencryption.plan import RunProgress
-from crypto_core.references import parse_reference
-from crypto_core.secret import Secret
-from crypto_core.text.clean_text import shortened
-from crypto_core.text.counts import counted
+from crypto_core.values.cancellation import Cancellation
+from crypto_core.values.clean_text import shortened
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import InvalidReferenceError, InvalidTokenError, RefusedError
+from crypto_core.values.references import parse_reference
+from crypto_core.values.secret import Secret
 from screens.ages import span
 from screens.blocking_calls import Failure
 from screens.event_filters import since

@@ -11,11 +11,11 @@ from typing import ClassVar
 from textual import on
 from textual.content import Content
 
-from crypto_core.cancellation import Cancellation
-from crypto_core.incident_records import EvidencePiece
+from crypto_core.database.state.incident_records import EvidencePiece
 from crypto_core.incidents.model import IncidentView
-from crypto_core.text.clean_text import clean
-from crypto_core.text.counts import counted
+from crypto_core.values.cancellation import Cancellation
+from crypto_core.values.clean_text import clean
+from crypto_core.values.counts import counted
 from screens.actions.action import Action, ActionScope
 from screens.ages import stamp
 from screens.answer_screen import AnswerScreen

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from textual import work
 
-from crypto_core.cancellation import Cancellation
-from crypto_core.errors import ApprovalNeededError
-from crypto_core.incident_records import EvidencePiece
+from crypto_core.database.state.incident_records import EvidencePiece
 from crypto_core.incidents.model import CheckResult, IncidentState, IncidentView, StepState, StepView
-from crypto_core.secret import Secret
-from crypto_core.text.clean_text import shortened
-from crypto_core.text.counts import counted
+from crypto_core.values.cancellation import Cancellation
+from crypto_core.values.clean_text import shortened
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import ApprovalNeededError
+from crypto_core.values.secret import Secret
 from screens.actions.action import Action, ActionScope
 from screens.actions.performer import Host, perform
 from screens.actions.registry import BY_ID

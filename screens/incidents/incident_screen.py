@@ -16,13 +16,13 @@ from textual.geometry import Size
 from textual.widget import Widget
 from textual.widgets import Static
 
-from crypto_core.cancellation import Cancellation
 from crypto_core.guard.approvals import Approval, Decision
 from crypto_core.incidents.model import CheckResult, IncidentState, IncidentView, StepState, StepView
 from crypto_core.incidents.people import IncidentRole
 from crypto_core.incidents.suspects import Suspects
-from crypto_core.key_names import is_key_arn
-from crypto_core.text.clean_text import shortened
+from crypto_core.values.cancellation import Cancellation
+from crypto_core.values.clean_text import shortened
+from crypto_core.values.key_names import is_key_arn
 from screens.actions.action import Action, ActionScope
 from screens.ages import ago, local
 from screens.answer_screen import AnswerScreen

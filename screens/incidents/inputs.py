@@ -16,7 +16,7 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from crypto_core.incidents.steps.step_contracts import InputField
-from crypto_core.secret import Secret
+from crypto_core.values.secret import Secret
 from screens.blocking_calls import Failure
 from screens.routes import Followed
 from screens.widgets.cells import fit

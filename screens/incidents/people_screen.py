@@ -12,9 +12,9 @@ from textual.app import ComposeResult
 from textual.content import Content
 from textual.widgets import Button, Input, Label, Static
 
-from crypto_core.cancellation import Cancellation
 from crypto_core.incidents.model import IncidentState, IncidentView
 from crypto_core.incidents.people import FollowUp, IncidentRole
+from crypto_core.values.cancellation import Cancellation
 from screens.actions.action import Action, ActionScope
 from screens.actions.performer import perform
 from screens.actions.registry import BY_ID

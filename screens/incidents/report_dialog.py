@@ -10,8 +10,8 @@ from textual.app import ComposeResult
 from textual.content import Content
 from textual.widgets import Input
 
-from crypto_core.cancellation import Cancellation
 from crypto_core.incidents.model import Incident
+from crypto_core.values.cancellation import Cancellation
 from screens.facts import ScreenFacts
 from screens.incidents.work import incident_work, write_report
 from screens.routes import Followed

@@ -13,8 +13,8 @@ from textual.widgets import Static
 
 from crypto_core.incidents.model import IncidentState, IncidentView
 from crypto_core.lists.sheet import Sheet, SheetField
-from crypto_core.text.clean_text import cleans, shortened
-from crypto_core.text.counts import counted
+from crypto_core.values.clean_text import cleans, shortened
+from crypto_core.values.counts import counted
 from screens.actions.action import ActionScope
 from screens.blocking_calls import Failure
 from screens.facts import ScreenFacts

@@ -10,12 +10,12 @@ from textual import on
 from textual.content import Content
 from textual.widgets import Button
 
-from crypto_core.cancellation import Cancellation
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.model import StepView
 from crypto_core.incidents.steps.step_contracts import ActionPlan, InputField
-from crypto_core.secret import Secret
-from crypto_core.text.clean_text import shortened
+from crypto_core.values.cancellation import Cancellation
+from crypto_core.values.clean_text import shortened
+from crypto_core.values.secret import Secret
 from screens.blocking_calls import Failure
 from screens.facts import ScreenFacts
 from screens.incidents.inputs import InputsForm

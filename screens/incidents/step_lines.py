@@ -8,14 +8,14 @@ from datetime import datetime
 
 from textual.content import Content
 
-from crypto_core.incident_records import EvidencePiece
+from crypto_core.database.state.incident_records import EvidencePiece
 from crypto_core.incidents import model
 from crypto_core.incidents.key_callers import MINUTES, KeyCaller, KeyCallers
 from crypto_core.incidents.runbooks import placeholders
 from crypto_core.incidents.steps.step_checks import not_done
 from crypto_core.incidents.suspects import Suspects
 from crypto_core.keys.changes.blocks import Block
-from crypto_core.text.counts import counted
+from crypto_core.values.counts import counted
 from screens.ages import ago, local
 from screens.blocking_calls import Failure
 from screens.facts import ScreenFacts

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from textual.content import Content
 
-from crypto_core.cancellation import Cancellation
 from crypto_core.incidents.model import EntryKind, IncidentView, TimelineEntry
+from crypto_core.values.cancellation import Cancellation
 from screens.ages import local
 from screens.facts import ScreenFacts
 from screens.identities import person

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from crypto_core.database.tokens.token_groups import GroupBy
 from crypto_core.incidents.model import FoundScope
 from crypto_core.incidents.scope_check import organisation_filter
-from crypto_core.key_uses import OPENS
-from crypto_core.text.clean_text import cleans
-from crypto_core.text.counts import counted
+from crypto_core.keys.key_uses import OPENS
+from crypto_core.values.clean_text import cleans
+from crypto_core.values.counts import counted
 from screens.facts import ScreenFacts
 from screens.widgets.cells import cut, fit
 from screens.widgets.line_list import Line, line

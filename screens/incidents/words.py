@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from textual.content import Content
 
-from crypto_core.incident_records import Present
+from crypto_core.database.state.incident_records import Present
 from crypto_core.incidents import model
 from crypto_core.incidents.runbooks import placeholders
 from crypto_core.incidents.steps.step_contracts import ActionPlan

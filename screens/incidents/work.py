@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crypto_core.errors import RefusedError
 from crypto_core.lists.new_files import ExportError, write_new
+from crypto_core.values.errors import RefusedError
 from screens.services import HasServices
 
 if TYPE_CHECKING:

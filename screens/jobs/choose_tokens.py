@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from textual.content import Content
 
 from crypto_core.envelope import Format
-from crypto_core.key_names import same_key
 from crypto_core.keys.status import KeyShare, Status
 from crypto_core.reencryption.plan import Selection
-from crypto_core.text.clean_text import shortened
+from crypto_core.values.clean_text import shortened
+from crypto_core.values.key_names import same_key
 from screens.facts import ScreenFacts
 from screens.widgets.cells import fit, fit_middle
 from screens.widgets.choice_dialog import ChoiceDialog

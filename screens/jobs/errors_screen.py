@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 
 from textual.content import Content
 
-from crypto_core.cancellation import Cancellation
 from crypto_core.reencryption.plan import Unwritten
-from crypto_core.text.clean_text import shortened
-from crypto_core.text.counts import counted
+from crypto_core.values.cancellation import Cancellation
+from crypto_core.values.clean_text import shortened
+from crypto_core.values.counts import counted
 from screens.event_filters import term
 from screens.facts import ScreenFacts
 from screens.routes import TokensRoute

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import work
 
 from crypto_core.reencryption.jobs.model import JobState, JobView
-from crypto_core.text.counts import counted
+from crypto_core.values.counts import counted
 from screens.actions.action import Action, ActionScope
 from screens.jobs.new_job import begin_job, begin_restore
 from screens.jobs.words import at_work, restorable

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from textual.content import Content
 
-from crypto_core.cancellation import Cancellation
 from crypto_core.reencryption.jobs.model import JobView
+from crypto_core.values.cancellation import Cancellation
 from screens.blocking_calls import Failure
 from screens.facts import ScreenFacts
 from screens.jobs.job_actor import JobActor

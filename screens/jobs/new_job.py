@@ -12,12 +12,12 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Input, Label, Static
 
-from crypto_core.cancellation import Cancellation
 from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.jobs.model import JobOptions, JobPlan
 from crypto_core.reencryption.jobs.undo import RestorePlan
 from crypto_core.reencryption.plan import Selection, Verb
-from crypto_core.text.counts import counted
+from crypto_core.values.cancellation import Cancellation
+from crypto_core.values.counts import counted
 from screens.blocking_calls import Failure, attempt
 from screens.facts import ScreenFacts
 from screens.jobs.choose_tokens import ChooseTokens, Chosen

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from textual import work
 from textual.content import Content
 
-from crypto_core.cancellation import Cancellation
-from crypto_core.errors import RefusedError
 from crypto_core.keys.changes.blocks import Block, Blocks
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.policy.block_statement import arns_of
 from crypto_core.trail.rules.rule_context import name_of
 from crypto_core.trail.use.filter_builder import actors, keys_used
+from crypto_core.values.cancellation import Cancellation
+from crypto_core.values.errors import RefusedError
 from screens.actions.action import Action, ActionScope
 from screens.facts import ScreenFacts
 from screens.key_changes.block_lines import PageNames, blocked_words, blocks_of

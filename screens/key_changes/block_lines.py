@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from crypto_core.keys.changes.blocks import Block
-from crypto_core.text.counts import listed
 from crypto_core.trail.rules.rule_context import name_of
+from crypto_core.values.counts import listed
 from screens.facts import ScreenFacts
 from screens.identities import person
 from screens.moments import clock_time

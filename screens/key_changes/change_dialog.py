@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 from textual.content import Content
 
-from crypto_core.cancellation import Cancellation
 from crypto_core.database.tokens.sweep.full_read import ReadingProgress
 from crypto_core.guard.consent import Consent
 from crypto_core.keys.changes.change import KeyChange
 from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
+from crypto_core.values.cancellation import Cancellation
 from screens.blocking_calls import Failure
 from screens.facts import ScreenFacts
 from screens.key_changes.change_words import effect_facts, outcome_lines, plan_lines, stop_lines

@@ -9,10 +9,10 @@ from textual.content import Content
 
 from crypto_core.database.tokens.decoys import DECOY_SIGN
 from crypto_core.findings.finding import Severity
-from crypto_core.key_names import same_key
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import Status
-from crypto_core.text.counts import counted
+from crypto_core.values.counts import counted
+from crypto_core.values.key_names import same_key
 from screens.ages import day
 from screens.key_shares import by_material, evidence_words, token_sum
 from screens.keys.words import absent, key_facts, kind_words, material_note, state_words

@@ -7,10 +7,10 @@ from typing import ClassVar
 
 from textual.content import Content
 
-from crypto_core.cancellation import Cancellation
 from crypto_core.incidents.keys.rotation.guide import Guide, GuideStep, GuideStepState
 from crypto_core.incidents.keys.rotation.verdict import DoKind, Instruction
-from crypto_core.text.counts import counted
+from crypto_core.values.cancellation import Cancellation
+from crypto_core.values.counts import counted
 from screens.actions.action import Action, ActionScope
 from screens.answer_screen import AnswerScreen
 from screens.facts import ScreenFacts

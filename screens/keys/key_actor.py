@@ -21,7 +21,7 @@ from crypto_core.keys.grants import Grant
 from crypto_core.keys.policy.actions import in_words
 from crypto_core.keys.policy.least_privilege import Role
 from crypto_core.keys.policy.policy_reader import KeyPolicy
-from crypto_core.text.clean_text import shortened
+from crypto_core.values.clean_text import shortened
 from screens.actions.action import Action, ActionScope
 from screens.ages import day
 from screens.facts import ScreenFacts

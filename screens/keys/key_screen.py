@@ -6,15 +6,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import ClassVar
 
-from crypto_core.cancellation import Cancellation
 from crypto_core.keys.dependent_copies import NeedingCopies
 from crypto_core.keys.policy.policy_reader import KeyPolicy
 from crypto_core.keys.posture.examination import Posture
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import Status
-from crypto_core.text.counts import counted
 from crypto_core.trail.store.tallies import EventTally
 from crypto_core.trail.use.keys import KeyUseSummary
+from crypto_core.values.cancellation import Cancellation
+from crypto_core.values.counts import counted
 from screens.actions.action import ActionScope
 from screens.answer_screen import AnswerScreen
 from screens.blocking_calls import Failure

@@ -9,13 +9,13 @@ from textual.content import Content
 from textual.highlight import highlight
 from textual.widget import Widget
 
-from crypto_core.cancellation import Cancellation
 from crypto_core.findings.finding import Severity
-from crypto_core.key_names import account_of
 from crypto_core.keys.policy.access import Access, Sentence
 from crypto_core.keys.policy.comparison import written
 from crypto_core.keys.policy.policy_reader import KeyPolicy
-from crypto_core.text.counts import counted
+from crypto_core.values.cancellation import Cancellation
+from crypto_core.values.counts import counted
+from crypto_core.values.key_names import account_of
 from screens.actions.action import Action, ActionScope
 from screens.answer_screen import AnswerScreen
 from screens.facts import ScreenFacts

@@ -10,10 +10,10 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
-from crypto_core.key_names import is_multi_region
 from crypto_core.keys.state import KeyState
 from crypto_core.lists.filter_language import ValueKind
 from crypto_core.lists.sheet import Sheet, SheetField
+from crypto_core.values.key_names import is_multi_region
 from screens.actions.action import ActionScope
 from screens.facts import ScreenFacts
 from screens.key_words import KeyWords

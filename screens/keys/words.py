@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from crypto_core.incidents.keys.rotation.guide import GuideStepState
-from crypto_core.key_names import region_of
 from crypto_core.keys.grants import Grant
 from crypto_core.keys.policy.actions import in_words
 from crypto_core.keys.state import ON_DEMAND_LIMIT, CustomKeyStore, KeyMaterial, KeyState
-from crypto_core.text.clean_text import shortened
+from crypto_core.values.clean_text import shortened
+from crypto_core.values.key_names import region_of
 from screens.ages import ago, day, stamp
 from screens.signs import Sign
 

@@ -14,7 +14,7 @@ from crypto_core.findings.finding import Severity
 from crypto_core.lists.filter_language import ValueKind
 from crypto_core.lists.sheet import Sheet, SheetField
 from crypto_core.log.logbook import LogLine
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
 from screens.actions.action import ActionScope
 from screens.facts import ScreenFacts
 from screens.list_screen import ListScreen

@@ -9,7 +9,7 @@ from typing import ClassVar
 from textual import on
 from textual.content import Content
 
-from crypto_core.cancellation import Cancellation
+from crypto_core.values.cancellation import Cancellation
 from screens.actions.action import Action, ActionScope
 from screens.answer_screen import AnswerScreen
 from screens.facts import ScreenFacts

@@ -7,12 +7,12 @@ from typing import ClassVar
 
 from textual import work
 
-from crypto_core.cancellation import Cancellation
 from crypto_core.keys.changes.blocks import Block
-from crypto_core.text.clean_text import clean
-from crypto_core.text.counts import counted
 from crypto_core.trail.use.radius import HANDED_OUT, BlastRadius, Reachable, tokens_of
 from crypto_core.trail.use.tokens import READ, REWRAPPED, UNNAMED
+from crypto_core.values.cancellation import Cancellation
+from crypto_core.values.clean_text import clean
+from crypto_core.values.counts import counted
 from screens.actions.action import Action, ActionScope
 from screens.facts import ScreenFacts
 from screens.key_changes.block_actor import BlockActor

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from textual.content import Content
 
-from crypto_core.key_names import same_key
 from crypto_core.keys.state import KeyState
 from crypto_core.reencryption.plan import Verb
-from crypto_core.text.counts import counted
+from crypto_core.values.counts import counted
+from crypto_core.values.key_names import same_key
 from screens.facts import ScreenFacts
 from screens.key_words import KeyWords
 from screens.plan_words import ABOUT

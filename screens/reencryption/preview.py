@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from textual.content import Content
 
-from crypto_core.cancellation import Cancellation
 from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.plan import Plan, Selection, Verb
-from crypto_core.text.counts import counted
+from crypto_core.values.cancellation import Cancellation
+from crypto_core.values.counts import counted
 from screens.facts import ScreenFacts
 from screens.plan_words import plan_lines
 from screens.widgets.cells import painted

@@ -10,9 +10,9 @@ from textual.content import Content
 
 from crypto_core.database.tokens.lost_tokens import AcceptedUnderKey, named
 from crypto_core.envelope import Format
-from crypto_core.key_names import same_key, short_material
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import KeyShare, Status
+from crypto_core.values.key_names import same_key, short_material
 from screens.ages import ago, day
 from screens.key_shares import by_material, evidence_words, token_sum
 from screens.key_words import KeyWords

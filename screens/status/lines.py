@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from crypto_core.cancellation import Cancellation
 from crypto_core.database.column_guards.model import ColumnGuard, GuardState
 from crypto_core.database.tokens.sweep.results import Sweep
 from crypto_core.lists.paging import Query
-from crypto_core.text.counts import counted
+from crypto_core.values.cancellation import Cancellation
+from crypto_core.values.counts import counted
 from screens.ages import ago, day
 from screens.memory import DayCount
 from screens.routes import EventsRoute, FindingsRoute

@@ -18,7 +18,7 @@ from textual.widgets import Static
 from crypto_core.database.tokens.decoys import DECOY_SIGN, DecoyCount
 from crypto_core.findings.finding import Severity
 from crypto_core.keys.status import ProblemKind, Status
-from crypto_core.text.counts import counted
+from crypto_core.values.counts import counted
 from screens.actions.action import Action, ActionScope
 from screens.blocking_calls import Failure
 from screens.facts import ScreenFacts

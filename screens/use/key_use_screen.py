@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from crypto_core.cancellation import Cancellation
-from crypto_core.text.clean_text import shortened
-from crypto_core.text.counts import counted
 from crypto_core.trail.store.tallies import EventTally
 from crypto_core.trail.use.filter_builder import term
 from crypto_core.trail.use.keys import KeyUseSummary
 from crypto_core.trail.use.tokens import OPENED
+from crypto_core.values.cancellation import Cancellation
+from crypto_core.values.clean_text import shortened
+from crypto_core.values.counts import counted
 from screens.facts import ScreenFacts
 from screens.routes import EventsRoute, KeyRoute
 from screens.use.lines import BLANK, day_lines, fact, gap_lines, group_lines, group_text, span_words, who

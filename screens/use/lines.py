@@ -8,9 +8,9 @@ from datetime import datetime
 from textual.content import Content
 
 from crypto_core.lists.coverage import Coverage
-from crypto_core.text.clean_text import CleanText
 from crypto_core.trail.event import UNDATED, Principal
 from crypto_core.trail.store.tallies import Day, EventTally, Tallies
+from crypto_core.values.clean_text import CleanText
 from screens.event_filters import term
 from screens.facts import ScreenFacts
 from screens.moments import clock_time

@@ -7,11 +7,7 @@ from dataclasses import dataclass, replace
 
 from textual.content import Content
 
-from crypto_core.cancellation import Cancellation
-from crypto_core.key_uses import MAKES, READS, REWRAPS
-from crypto_core.references import TokenRef
-from crypto_core.text.clean_text import CleanText
-from crypto_core.text.counts import counted
+from crypto_core.keys.key_uses import MAKES, READS, REWRAPS
 from crypto_core.trail.store.tallies import EventTally
 from crypto_core.trail.use.named_use import NamedUse
 from crypto_core.trail.use.receipt_coverage import ReceiptedUse
@@ -25,6 +21,10 @@ from crypto_core.trail.use.token_timeline import (
     UseCertainty,
 )
 from crypto_core.trail.use.tokens import joined
+from crypto_core.values.cancellation import Cancellation
+from crypto_core.values.clean_text import CleanText
+from crypto_core.values.counts import counted
+from crypto_core.values.references import TokenRef
 from screens.ages import ago, stamp
 from screens.event_filters import term
 from screens.facts import ScreenFacts

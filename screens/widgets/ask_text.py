@@ -7,7 +7,7 @@ from textual.app import ComposeResult
 from textual.content import Content
 from textual.widgets import Button, Input, Static
 
-from crypto_core.text.clean_text import shortened
+from crypto_core.values.clean_text import shortened
 from screens.widgets.dialog import Dialog, buttons, framed
 from screens.widgets.line_input import LineInput
 

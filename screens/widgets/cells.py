@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
 from screens.styled_text import StyledLine
 
 _EIGHTHS = " ▏▎▍▌▋▊▉█"

@@ -11,7 +11,7 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from crypto_core.cancellation import Cancellation
+from crypto_core.values.cancellation import Cancellation
 from screens.blocking_calls import Failure
 from screens.routes import Followed
 from screens.widgets.dialog import Dialog, buttons, framed

@@ -10,7 +10,7 @@ from typing import cast
 
 from textual.dom import DOMNode
 
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
 from screens.actions.performer import Host
 from screens.widgets.cells import cut
 

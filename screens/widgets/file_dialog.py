@@ -11,8 +11,8 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Button, Input, Static
 
-from crypto_core.cancellation import Cancellation
-from crypto_core.text.typed_names import expanded
+from crypto_core.values.cancellation import Cancellation
+from crypto_core.values.typed_names import expanded
 from screens.blocking_calls import Failure
 from screens.facts import ScreenFacts
 from screens.widgets.dialog import Dialog, buttons

@@ -11,7 +11,7 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Static
 
-from crypto_core.text.clean_text import shortened
+from crypto_core.values.clean_text import shortened
 from screens.ages import calmly_ago
 from screens.facts import ScreenFacts
 from screens.services import Surroundings

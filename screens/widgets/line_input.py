@@ -6,7 +6,7 @@ from textual.content import Content
 from textual.events import Key
 from textual.widgets import Input
 
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
 
 LONGEST = 10_000
 

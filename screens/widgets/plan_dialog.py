@@ -16,9 +16,9 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Button, Input, Static
 
-from crypto_core.cancellation import Cancellation
 from crypto_core.guard.consent import Consent, Danger, Subject, agrees
-from crypto_core.text.clean_text import shortened
+from crypto_core.values.cancellation import Cancellation
+from crypto_core.values.clean_text import shortened
 from screens.blocking_calls import Failure
 from screens.facts import ScreenFacts
 from screens.widgets.dialog import Dialog, button, buttons, framed

@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual.message import Message
 from textual.widgets import Input
 
-from crypto_core.secret import Secret
+from crypto_core.values.secret import Secret
 from screens.widgets.line_input import LineInput
 
 

@@ -9,9 +9,9 @@ from console.container import Container
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
 from crypto_core.diagnosis.check import CheckOutcome
 from crypto_core.diagnosis.database import DatabasePlace, look_at_database
-from crypto_core.errors import JobChangedError, KeydeckError
 from crypto_core.guard.approvals import Decision
 from crypto_core.reencryption.jobs.confirmed_terms import ConfirmedTerms
+from crypto_core.values.errors import JobChangedError, KeydeckError
 
 
 def _doctor(services: Container) -> Iterator[str]:

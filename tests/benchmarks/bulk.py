@@ -48,8 +48,8 @@ from crypto_core.reencryption.bulk.ports import Outcome, Sealed
 from crypto_core.reencryption.bulk.token_sealer import Sealing
 from crypto_core.reencryption.bulk.transport import KmsTransport
 from crypto_core.reencryption.plan import Verb
-from crypto_core.references import TokenRef
-from crypto_core.secret import DataKey, Secret
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import DataKey, Secret
 from tests.benchmarks.bulk_libraries import encryption_sdk, tink_envelopes
 from tests.benchmarks.fake_kms import NEW, OLD, data_key_of, encrypted_data_key, running
 from tests.benchmarks.measuring import Target, options, peak_megabytes, report

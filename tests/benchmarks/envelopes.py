@@ -31,8 +31,8 @@ from cryptography.hazmat.primitives.hashes import SHA512
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from crypto_core.envelope import Format, classify, open_envelope, parse, seal, serialise
-from crypto_core.references import TokenRef
-from crypto_core.secret import DataKey, Secret
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import DataKey, Secret
 from tests.benchmarks.measuring import Case, Target, Timing, microseconds, options, report
 
 TOKEN = b"github_pat_" + b"0123456789abcdefghijklmnopqrstuvwxyz_ABCDEFGHIJ" + b"KLMNOPQRSTUVWXYZ" * 2 + b"abc"

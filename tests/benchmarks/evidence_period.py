@@ -18,7 +18,7 @@ from typing import Any
 from crypto_core.compliance.facts import ChangeFacts, ColumnFact
 from crypto_core.compliance.period.period import AuditPeriod
 from crypto_core.compliance.snapshot import SnapshotPart, read_snapshot, snapshot_json
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
 from tests.benchmarks.measuring import Target, Timing, options, report, timed
 from tests.crypto_core.compliance.period.year import TOKENS, at, change, period, record, rotation_off
 from tests.crypto_core.compliance.snapshots import KEY, WELL

@@ -18,13 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from crypto_core.cipher import TokenCipher
+from crypto_core.aws.receipts.call_subject import note_call
+from crypto_core.aws.receipts.destination import FileSink
+from crypto_core.aws.receipts.recorder import ReceiptRecorder
 from crypto_core.envelope import Format, seal, serialise
+from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.keyring.data_keys import KeyAnswer, UnwrappedDataKey
-from crypto_core.receipts.call_subject import note_call
-from crypto_core.receipts.destination import FileSink
-from crypto_core.receipts.recorder import ReceiptRecorder
-from crypto_core.secret import DataKey, Secret
+from crypto_core.values.secret import DataKey, Secret
 from tests.benchmarks.envelopes import DATA_KEY, ENCRYPTED_DATA_KEY, KEY_ARN, REF, TOKEN
 from tests.benchmarks.measuring import Target, Timing, options, report
 

@@ -16,14 +16,14 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from crypto_core.aws.receipts.receipt import Receipt, ReceiptProcess
 from crypto_core.lists.paging import Cursor, Query
-from crypto_core.receipts.receipt import Receipt, ReceiptProcess
-from crypto_core.text.clean_text import clean
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.rules.rule_context import ReceiptPolicy
 from crypto_core.trail.rules.service import TrailRules
 from crypto_core.trail.rules.watched_keys import Configured
 from crypto_core.trail.store import EventStore
+from crypto_core.values.clean_text import clean
 from tests.crypto_core.trail.records import KEY, NOW, read, record, role, user
 
 RULE = "decrypt-without-receipt"

@@ -18,9 +18,9 @@ from base64 import b64encode
 from collections.abc import Iterator
 from statistics import median
 
-from crypto_core.archives.streams import BLOCK
 from crypto_core.forensics.copies.scan import ValueScanner
 from crypto_core.forensics.copies.tally import Tally
+from crypto_core.trail.archives.streams import BLOCK
 from tests.benchmarks.measuring import Target, options, report, timed
 from tests.crypto_core.forensics.copies.values import v1
 

@@ -29,7 +29,7 @@ from crypto_core.envelope import Format, seal, serialise
 from crypto_core.forensics.token_search.leak_reader import read_leak
 from crypto_core.forensics.token_search.target_tokens import WantedToken
 from crypto_core.guard.consent import Consent
-from crypto_core.secret import DataKey, Secret
+from crypto_core.values.secret import DataKey, Secret
 from tests.benchmarks.measuring import Target, options, report, timed
 
 SHARE = 1.5

@@ -15,7 +15,7 @@ from crypto_core.keys.principals import PolicyPrincipal
 from crypto_core.keys.state import CustomKeyStore
 from crypto_core.lists.coverage import Coverage
 from crypto_core.log.logbook import Recent
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
 from screens.memory import Memory
 from tests.screens.samples import ACCOUNT, GRANTS, HOSTILE, KEYS, NOW, hostile_rows
 from tests.screens.stage import Stage

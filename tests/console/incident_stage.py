@@ -16,12 +16,12 @@ from console.application.app import KeydeckApp
 from console.sandbox import access_keys
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
-from crypto_core.cipher import TokenCipher
 from crypto_core.envelope import EnvelopeV1, serialise
 from crypto_core.incidents.model import CheckResult, IncidentView, StepView
+from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.keyring.kms_keyring import KmsKeyring
-from crypto_core.references import TokenRef
-from crypto_core.secret import DataKey, Secret
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import DataKey, Secret
 from screens.incidents.choices import ChooseAnswer
 from screens.incidents.incident_screen import IncidentScreen
 from screens.incidents.report_dialog import ReportDialog

@@ -19,13 +19,13 @@ from console.container import Container
 from console.sandbox.endpoint import Denial
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
-from crypto_core.errors import KeydeckError
 from crypto_core.guard.approval_proof import context_of
 from crypto_core.guard.approval_purpose import Purpose
 from crypto_core.guard.approvals import ADVISORY, parts_of, request_digest
 from crypto_core.guard.guarded_change import Outcome
 from crypto_core.guard.iam_policy import iam_policy
 from crypto_core.guard.operations import KeydeckRole
+from crypto_core.values.errors import KeydeckError
 from tests.conftest import Databases
 from tests.http_answers import answering
 

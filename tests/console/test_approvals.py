@@ -22,12 +22,12 @@ from console.sandbox.world import World
 from console.settings import load
 from crypto_core.database.state.approval_book import ApprovalBook
 from crypto_core.database.state.journal import Journal
-from crypto_core.errors import ApprovalNeededError, RefusedError, SettingsError
 from crypto_core.guard.consent import Consent
 from crypto_core.keys.changes import service
 from crypto_core.reencryption.jobs.model import JobOptions
 from crypto_core.reencryption.jobs.undo import PurgePlan, RestorePlan
 from crypto_core.reencryption.plan import Selection, Verb
+from crypto_core.values.errors import ApprovalNeededError, RefusedError, SettingsError
 
 Keydeck = Callable[..., Any]
 HOME = Path(__file__).parents[2]
@@ -172,7 +172,7 @@ from console.container import Container
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.reencryption.jobs.model import JobOptions
 from crypto_core.reencryption.plan import Selection, Verb
-from crypto_core.references import parse_reference
+from crypto_core.values.references import parse_reference
 old, new, rows = json.loads(sys.argv[1])
 services = Container(load().settings).services
 refs = tuple(parse_reference(row) for row in rows)

@@ -9,10 +9,10 @@ from sqlalchemy import Engine, text
 
 from console.container import Container
 from console.sandbox.world import World
-from crypto_core.cipher import TokenCipher
 from crypto_core.database.tokens.store import digest
 from crypto_core.envelope import Format
-from crypto_core.references import TokenRef
+from crypto_core.keyring.cipher import TokenCipher
+from crypto_core.values.references import TokenRef
 from tests.console.command_types import Keydeck
 from tests.crypto_core.database.tokens.test_secrets_columns import add, sealed
 

@@ -16,7 +16,7 @@ from console.sandbox.postgres import OPERATOR
 from console.sandbox.world import World
 from console.settings import load
 from crypto_core import decrypt_token, encrypt_token
-from crypto_core.references import parse_reference
+from crypto_core.values.references import parse_reference
 from tests.conftest import Ran
 
 Keydeck = Callable[..., Ran]

@@ -25,11 +25,11 @@ from console.sandbox.endpoint.control import Denial, Fault
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
 from crypto_core.diagnosis import Check, CheckOutcome, examine
-from crypto_core.errors import SettingsError
 from crypto_core.guard.approvals import ADVISORY
 from crypto_core.guard.guarded_change import Outcome
 from crypto_core.log.redaction import redacted
 from crypto_core.proof.journal import NOT_ANCHORED
+from crypto_core.values.errors import SettingsError
 from tests.left_out import needs
 
 Keydeck = Callable[..., Any]

@@ -23,7 +23,7 @@ from console.sandbox.postgres import OPERATOR, Postgres
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
-from crypto_core.errors import CredentialsExpiredError, KmsError
+from crypto_core.values.errors import CredentialsExpiredError, KmsError
 from tests.clock import Clock
 
 OLD, NEW = "AKIAKEYDECKOLD000002", "AKIAKEYDECKNEW000002"

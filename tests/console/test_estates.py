@@ -23,8 +23,8 @@ from console.sandbox.world import World
 from console.setting_parts import OF_A_DATABASE, OF_AN_ENVIRONMENT, DatabaseSettings, EstateSettings
 from console.settings import Settings, load
 from crypto_core.database.connection.urls import masked_url
-from crypto_core.errors import SettingsError
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import SettingsError
 from screens.estate_status import EstateStanding
 from tests.console.command_types import Keydeck
 

@@ -18,9 +18,9 @@ from console.commands.questions import query_consent
 from console.sandbox.endpoint import ON_CALL, Denial, Fault, PastCall
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
-from crypto_core.errors import NotConfirmedError
 from crypto_core.guard.consent import Danger
 from crypto_core.trail.store import EventStore
+from crypto_core.values.errors import NotConfirmedError
 from tests.conftest import Ran
 
 pytestmark = pytest.mark.usefixtures("unhurried")

@@ -15,7 +15,6 @@ import pytest
 
 from console.container import Container
 from console.extensions import use_extensions
-from crypto_core.errors import SettingsError
 from crypto_core.findings.registry import rules_about
 from crypto_core.incidents.report import own_sections
 from crypto_core.incidents.report.own_sections import OwnSection, OwnTable
@@ -24,7 +23,8 @@ from crypto_core.providers.abilities import AbilityDraft
 from crypto_core.providers.answers import Liveness
 from crypto_core.providers.messages import ProviderAnswer, Request, Said, Target
 from crypto_core.providers.registry import provider_of_row, question_of
-from crypto_core.references import parse_reference
+from crypto_core.values.errors import SettingsError
+from crypto_core.values.references import parse_reference
 from tests.console.command_types import Keydeck
 from tests.crypto_core.canary import CANARY
 from tests.crypto_core.incidents.report.making import service_of

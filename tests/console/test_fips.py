@@ -15,8 +15,9 @@ from console.container import Container
 from console.host.runners import environment_of
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
-from crypto_core import decrypt_token, encrypt_token, fips
-from crypto_core.errors import SettingsError
+from crypto_core import decrypt_token, encrypt_token
+from crypto_core.aws import fips
+from crypto_core.values.errors import SettingsError
 from tests.console.command_types import Keydeck
 from tests.crypto_core.openssls import MODULES
 

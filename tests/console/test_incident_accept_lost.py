@@ -10,8 +10,8 @@ from sqlalchemy import Engine, text
 
 from console.container import Container
 from console.sandbox.sandbox import Sandbox
-from crypto_core.cipher import TokenCipher
 from crypto_core.envelope import parse, serialise
+from crypto_core.keyring.cipher import TokenCipher
 from tests.conftest import Ran
 from tests.crypto_core.damaging import damaged
 from tests.crypto_core.database.tokens.attribution.scene import only

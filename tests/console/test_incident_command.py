@@ -25,7 +25,7 @@ from crypto_core.findings.finding import Finding, Severity
 from crypto_core.incidents.runbooks.library import RunbookLibrary
 from crypto_core.incidents.runbooks.placeholders import PLACEHOLDERS, commands_in
 from crypto_core.incidents.steps.step_contracts import InputField
-from crypto_core.references import TokenRef, parse_reference
+from crypto_core.values.references import TokenRef, parse_reference
 from tests.console.shapes import assert_shape
 from tests.crypto_core.trail import records
 

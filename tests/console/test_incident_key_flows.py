@@ -25,7 +25,7 @@ from crypto_core.database.state.installation import install
 from crypto_core.envelope import open_envelope
 from crypto_core.incidents.model import CheckState, StepState
 from crypto_core.incidents.runbooks.runbook import Runbook
-from crypto_core.secret import DataKey
+from crypto_core.values.secret import DataKey
 from screens.incidents.declare import DeclareDialog
 from screens.incidents.incident_screen import IncidentScreen
 from screens.widgets.ask_text import AskText

@@ -10,8 +10,8 @@ from sqlalchemy import Engine
 
 from console.container import Container
 from console.sandbox.world import World
-from crypto_core.cipher import TokenCipher
-from crypto_core.references import TokenRef
+from crypto_core.keyring.cipher import TokenCipher
+from crypto_core.values.references import TokenRef
 from tests.console.test_incident_command import runbooks
 from tests.console.test_incident_scope import everything_stored
 

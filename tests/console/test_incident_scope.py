@@ -9,7 +9,7 @@ from sqlalchemy import Engine, text
 
 from console.container import Container
 from console.sandbox.world import World
-from crypto_core.references import TokenRef
+from crypto_core.values.references import TokenRef
 
 Keydeck = Callable[..., Any]
 START = ("incident", "start", "token-compromise", "--title", "leak")

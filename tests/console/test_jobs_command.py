@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from console.token_services import TokenServices
-from crypto_core.errors import DatabaseUnreachableError
 from crypto_core.guard.consent import Origin
 from crypto_core.reencryption.jobs.model import JobState, JobView
 from crypto_core.reencryption.plan import Verb
+from crypto_core.values.errors import DatabaseUnreachableError
 from tests.console.command_types import Keydeck, NewKey
 from tests.console.shapes import assert_shape
 from tests.screens.samples import CURRENT, HOSTILE

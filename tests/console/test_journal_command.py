@@ -16,9 +16,9 @@ from console.container import Container
 from console.sandbox.endpoint import Denial
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
-from crypto_core.errors import SettingsError
 from crypto_core.guard.guarded_change import Outcome
 from crypto_core.proof.journal import RESTS_ON_NOTHING
+from crypto_core.values.errors import SettingsError
 
 Keydeck = Callable[..., Any]
 

@@ -19,7 +19,7 @@ from console.container import Container
 from console.sandbox.endpoint import Denial, Fault
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
-from crypto_core.cipher import TokenCipher
+from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.keys.changes import service
 from crypto_core.keys.changes.change import ChangeKind
 from tests.platform_rows import connect_slack

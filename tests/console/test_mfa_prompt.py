@@ -17,8 +17,8 @@ from console.sandbox.endpoint import Fault
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
 from crypto_core.aws.kms import KmsApi
-from crypto_core.errors import CodeNotEnteredError
-from crypto_core.secret import Secret
+from crypto_core.values.errors import CodeNotEnteredError
+from crypto_core.values.secret import Secret
 from tests.mfa_profile import DEVICE, forget_roles, write_profiles
 from tests.pseudo_terminal import ROOT, PseudoTerminal
 

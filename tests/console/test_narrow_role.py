@@ -12,7 +12,7 @@ from sqlalchemy import Engine, make_url, text
 
 from console.container import Container
 from console.sandbox.world import World
-from crypto_core.cipher import TokenCipher
+from crypto_core.keyring.cipher import TokenCipher
 from tests.conftest import Ran
 
 SETTINGS = """

@@ -17,9 +17,9 @@ from console.sandbox.sandbox import Sandbox
 from console.settings import load
 from crypto_core import encrypt_token
 from crypto_core.aws.kms import KmsApi
-from crypto_core.cipher import TokenCipher
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.tokens.store import TokenScope
+from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from tests.plain_moto import plain_moto
 

@@ -22,11 +22,11 @@ from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
-from crypto_core.cancellation import Cancellation
 from crypto_core.database.connection.engine import connected, open_engine, patient
 from crypto_core.database.connection.pool import is_pooled
 from crypto_core.database.state.installation import install
-from crypto_core.errors import DatabaseReadOnlyError, InterruptedRunError
+from crypto_core.values.cancellation import Cancellation
+from crypto_core.values.errors import DatabaseReadOnlyError, InterruptedRunError
 from tests.console.incident_flows.conftest import providers  # noqa: F401
 from tests.console.incident_flows.test_token_compromise import (  # noqa: F401
     test_a_token_compromise_is_played_from_marked_rows_to_the_report,

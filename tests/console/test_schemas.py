@@ -15,7 +15,7 @@ import pytest
 from console.manual.schema_of import schema_of
 from console.manual.schemas import SCHEMAS, schema_text
 from console.sandbox.world import World
-from crypto_core.text.json_records import JsonRecord, made, shape
+from crypto_core.values.json_records import JsonRecord, made, shape
 from tests.console.command_types import Keydeck
 from tests.console.shapes import assert_shape, validator
 from tests.left_out import GONE

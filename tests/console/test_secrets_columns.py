@@ -11,8 +11,8 @@ from sqlalchemy import Engine, text
 
 from console.sandbox.world import World
 from crypto_core import decrypt_token, encrypt_token
-from crypto_core.errors import KeydeckError
-from crypto_core.references import TokenRef
+from crypto_core.values.errors import KeydeckError
+from crypto_core.values.references import TokenRef
 from tests.conftest import Ran
 from tests.console.command_types import NewKey
 from tests.crypto_core.database.tokens.test_secrets_columns import add, document_of, sealed

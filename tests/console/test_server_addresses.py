@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from console.server_addresses import addresses, is_every_interface
-from crypto_core.errors import SettingsError
 from crypto_core.providers.endpoints import is_loopback
+from crypto_core.values.errors import SettingsError
 
 
 def test_a_loopback_server_is_known_by_every_name_of_loopback_with_its_port() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from console.settings import LoadedSettings, load
-from crypto_core.errors import SettingsError
+from crypto_core.values.errors import SettingsError
 from tests.left_out import needs
 
 

@@ -13,7 +13,7 @@ from console.sandbox.sandbox import Sandbox
 from console.settings import load
 from crypto_core.database.connection.engine import connected, open_engine
 from crypto_core.database.state.installation import install
-from crypto_core.errors import DatabaseReadOnlyError
+from crypto_core.values.errors import DatabaseReadOnlyError
 from tests.conftest import Ran, run_here
 from tests.console.change_commands import CHANGES
 from tests.standby import standby_of

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
 from screens.connections.screen import EXAMPLE, LISTING
 from tests.pseudo_terminal import PseudoTerminal
 from tests.screens.deck import LARGE, SMALL

@@ -7,10 +7,10 @@ import pytest
 from console import capabilities, incident_services
 from console.container import Container
 from console.sandbox.world import World
-from crypto_core.errors import KeydeckError, RefusedError
 from crypto_core.incidents.model import CheckState, IncidentScope
+from crypto_core.incidents.revocation_order import Suspicion
 from crypto_core.incidents.runbooks.catalogue import CaptureKind
-from crypto_core.providers.revocation_order import Suspicion
+from crypto_core.values.errors import KeydeckError, RefusedError
 
 LEFT_OUT = "is not installed: this installation leaves the capability forensics out."
 

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, make_url, text
 
 from console.container import Container
 from console.sandbox.world import World
-from crypto_core.references import TokenRef
+from crypto_core.values.references import TokenRef
 from tests.console.command_types import Keydeck, NewKey
 
 TOUCH = """

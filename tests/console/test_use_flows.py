@@ -17,7 +17,7 @@ from console.sandbox.traffic import INTRUDER_ADDRESS
 from console.sandbox.world import World
 from crypto_core.envelope import Format
 from crypto_core.envelope.encryption_context import encryption_context
-from crypto_core.references import TokenRef
+from crypto_core.values.references import TokenRef
 from screens.connections.screen import ConnectionsScreen
 from screens.events.event_screen import EventScreen
 from screens.events.screen import EventsScreen

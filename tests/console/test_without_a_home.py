@@ -14,7 +14,7 @@ import pytest
 from console import own_folders
 from console.own_folders import NO_HOME, data_folder, home, settings_folder, state_folder
 from console.sandbox.sandbox import Sandbox
-from crypto_core.text.typed_names import expanded
+from crypto_core.values.typed_names import expanded
 from screens.identities import user_name
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ from console import capabilities
 from console.container import Container
 from console.sandbox.world import World
 from console.settings import load
-from crypto_core.errors import SettingsError
+from crypto_core.values.errors import SettingsError
 from tests.console.command_types import Keydeck
 from tests.console.test_incident_scope import NOWHERE, START, github
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from crypto_core.fips import LIBRARY, PYTHON, OpensslModule
-from crypto_core.text.clean_text import clean
+from crypto_core.aws.fips import LIBRARY, PYTHON, OpensslModule
+from crypto_core.values.clean_text import clean
 
 MODULES = tuple(
     OpensslModule(clean(name), clean("TLS"), clean("OpenSSL 3.5"), fips=True, why=clean("it is in FIPS mode"))

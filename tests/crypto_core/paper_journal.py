@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from crypto_core.errors import KeydeckError
 from crypto_core.guard.guarded_change import Outcome
+from crypto_core.values.errors import KeydeckError
 
 
 @dataclass

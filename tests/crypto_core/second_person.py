@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from crypto_core.errors import ApprovalNeededError
 from crypto_core.guard.approvals import ApprovalGate
+from crypto_core.values.errors import ApprovalNeededError
 
 
 class SecondPerson(ApprovalGate):

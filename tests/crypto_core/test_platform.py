@@ -16,9 +16,8 @@ from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from console.sandbox.sandbox import Sandbox
-from crypto_core import environment, platform
+from crypto_core import platform
 from crypto_core.envelope import DEV_KEY, Format, classify
-from crypto_core.errors import IncorrectKeyError, UnsupportedFormatError
 from crypto_core.platform import (
     AuditEncryptionError,
     TokenEncryptionError,
@@ -26,7 +25,9 @@ from crypto_core.platform import (
     decrypt_token,
     encrypt_audit_payload,
     encrypt_token,
+    environment,
 )
+from crypto_core.values.errors import IncorrectKeyError, UnsupportedFormatError
 
 TOKEN = "github_pat_11PLATFORM0abcdefghij"
 PLACE = "gh_connection.access_token:gh-42"

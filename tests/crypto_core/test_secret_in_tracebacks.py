@@ -24,14 +24,14 @@ from crypto_core.envelope import (
     serialise,
     v2,
 )
-from crypto_core.errors import (
+from crypto_core.values.errors import (
     AuthenticationFailedError,
     InvalidTokenError,
     MalformedEnvelopeError,
     MissingReferenceError,
 )
-from crypto_core.references import TokenRef
-from crypto_core.secret import DataKey, Secret
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import DataKey, Secret
 from tests.crypto_core.envelope.samples import DATA_KEY, EDK, KEY_ARN, REF, TOKEN, sealed_v1, sealed_v2
 
 DATA_KEYS = {"right": DATA_KEY, "other": bytes(range(7, 39)), "oversize": bytes(range(33))}

@@ -32,9 +32,9 @@ import rich.pretty
 import rich.traceback
 from rich.console import Console
 
-from crypto_core.cipher import OpenedToken, SealedToken
+from crypto_core.keyring.cipher import OpenedToken, SealedToken
 from crypto_core.keyring.data_keys import GeneratedDataKey, KeyAnswer, RewrappedDataKey
-from crypto_core.secret import DataKey, Secret
+from crypto_core.values.secret import DataKey, Secret
 from tests.crypto_core.canary import CANARY, assert_tells_nothing, chain_of
 
 ROOT = Path(__file__).parents[2]
@@ -260,7 +260,7 @@ FAILING_TESTS = """
 import dataclasses
 import os
 
-from crypto_core.secret import DataKey, Secret
+from crypto_core.values.secret import DataKey, Secret
 
 
 @dataclasses.dataclass

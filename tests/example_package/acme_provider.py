@@ -6,7 +6,7 @@ from crypto_core.providers.abilities import Ability, AbilityDraft, AbilityQuesti
 from crypto_core.providers.answers import Liveness
 from crypto_core.providers.messages import ProviderAnswer, Request, Said, Target, bearer
 from crypto_core.providers.registry import Provider
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
 
 BASE = "https://git.acme.example"
 

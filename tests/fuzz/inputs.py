@@ -27,8 +27,8 @@ from crypto_core.envelope import (
     serialise,
 )
 from crypto_core.envelope.fields import encode
-from crypto_core.references import TokenRef
-from crypto_core.secret import DataKey, Secret
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import DataKey, Secret
 
 TOKEN = "github_pat_11ABCDEFG0" + "aB3" * 24
 DATA_KEY, OTHER_DATA_KEY = bytes(range(32)), bytes(range(1, 33))

@@ -8,10 +8,10 @@ from functools import partial
 import atheris
 
 from crypto_core.envelope.encryption_context import encode, encryption_context
-from crypto_core.errors import KeydeckError
-from crypto_core.key_names import is_key_arn, parse_key_name, region_of, same_key, short_key
-from crypto_core.references import TokenRef, parse_reference
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import KeydeckError
+from crypto_core.values.key_names import is_key_arn, parse_key_name, region_of, same_key, short_key
+from crypto_core.values.references import TokenRef, parse_reference
 from tests.fuzz.drawing import piece, text_of
 from tests.fuzz.silence import attempt
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import crypto_core
-from crypto_core.errors import KeydeckError
+from crypto_core.values.errors import KeydeckError
 from tests.fuzz.inputs import LONGEST_INPUT, REF
 
 T = TypeVar("T")

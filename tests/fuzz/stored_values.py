@@ -22,7 +22,8 @@ from crypto_core.envelope import (
     serialise,
 )
 from crypto_core.envelope.fields import encode
-from crypto_core.errors import (
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import (
     AuthenticationFailedError,
     KeydeckError,
     MalformedEnvelopeError,
@@ -30,10 +31,9 @@ from crypto_core.errors import (
     UnsupportedFormatError,
     WrongBindingError,
 )
-from crypto_core.key_names import is_key_arn
-from crypto_core.references import TokenRef
-from crypto_core.secret import DataKey, Secret
-from crypto_core.text.clean_text import clean
+from crypto_core.values.key_names import is_key_arn
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import DataKey, Secret
 from tests.fuzz.drawing import field, pick, piece, text_of
 from tests.fuzz.inputs import (
     BINDING,

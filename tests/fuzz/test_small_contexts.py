@@ -27,8 +27,8 @@ from crypto_core.envelope.encryption_context import (
     EncryptionContext,
     encode,
 )
-from crypto_core.errors import InvalidReferenceError, SettingsError
-from crypto_core.references import TokenRef, table_name
+from crypto_core.values.errors import InvalidReferenceError, SettingsError
+from crypto_core.values.references import TokenRef, table_name
 
 ARN = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 OTHER_ARN = ARN.replace("eu-west-1", "eu-west-2")

@@ -22,8 +22,6 @@ from typing import Any, NamedTuple, cast
 
 import pytest
 
-from crypto_core import cipher as cipher_module
-from crypto_core.cipher import TokenCipher
 from crypto_core.envelope import (
     ENVELOPE_FORMATS,
     MARKS,
@@ -38,11 +36,13 @@ from crypto_core.envelope import (
 )
 from crypto_core.envelope.encryption_context import DATABASE, EncryptionContext
 from crypto_core.envelope.fields import encode
-from crypto_core.errors import IncorrectKeyError, InvalidCiphertextError, KeydeckError
+from crypto_core.keyring import cipher as cipher_module
+from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.keyring.data_keys import KeyAnswer, UnwrappedDataKey
 from crypto_core.keyring.kms_keyring import KmsKeyring
-from crypto_core.references import TokenRef
-from crypto_core.secret import DataKey, Secret, exposed
+from crypto_core.values.errors import IncorrectKeyError, InvalidCiphertextError, KeydeckError
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import DataKey, Secret, exposed
 from tests.crypto_core.envelope.second_implementation import Row, binding_of, derived, gcm_open
 from tests.crypto_core.envelope.test_two_keys import two_key_ciphertext
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import pytest
 from rich.cells import cell_len
 
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
 from tests.lanes import examples
 from tests.screens.deck import LARGE, SMALL, Deck
 from tests.screens.samples import HOSTILE

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from crypto_core.database.tokens.inventory import InventoryRow
-from crypto_core.references import TokenRef
+from crypto_core.values.references import TokenRef
 from tests.screens.deck import Deck
 from tests.screens.samples import make_rows
 

@@ -19,7 +19,7 @@ from crypto_core.keys.principals import PolicyPrincipal
 from crypto_core.keys.state import KeyMaterial, KeyState
 from crypto_core.lists.coverage import Coverage, Evidence
 from crypto_core.log.logbook import Recent
-from crypto_core.references import TokenRef
+from crypto_core.values.references import TokenRef
 
 NOW = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
 ACCOUNT = "123456789012"

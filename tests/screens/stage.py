@@ -15,7 +15,6 @@ from console.manual.book import Book
 from crypto_core.database.tokens.census import CensusProgress
 from crypto_core.database.tokens.inventory import InventoryRow
 from crypto_core.database.tokens.lost_tokens import AcceptedUnderKey
-from crypto_core.errors import InterruptedRunError, RowVanishedError
 from crypto_core.findings.finding import Finding, Gap
 from crypto_core.incidents.keys.rotation.guide import Guide
 from crypto_core.keys.changes.blocks import Block
@@ -24,8 +23,9 @@ from crypto_core.keys.dependent_copies import NeedingCopies
 from crypto_core.keys.grants import Grant
 from crypto_core.keys.state import KeyState
 from crypto_core.lists.coverage import Coverage
-from crypto_core.references import TokenRef
 from crypto_core.trail.coverage_record import CoverageRecord
+from crypto_core.values.errors import InterruptedRunError, RowVanishedError
+from crypto_core.values.references import TokenRef
 from screens.own_column import OwnColumn
 from screens.services import Contexts, Services, Surroundings, UserCommands
 from tests.screens.samples import ACCOUNT, FINDINGS, GRANTS, GUIDE, KEYS, NOW, POLICY, make_rows

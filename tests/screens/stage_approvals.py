@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
-from crypto_core.errors import KeydeckError
 from crypto_core.guard.approvals import Approval, Decision
+from crypto_core.values.errors import KeydeckError
 from tests.screens.samples import NOW
 from tests.screens.stage_incidents import ANA, Enter, approval
 

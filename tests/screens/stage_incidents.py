@@ -11,7 +11,6 @@ from threading import Event
 from typing import Any
 from uuid import UUID
 
-from crypto_core import errors
 from crypto_core.guard.approvals import Approval, Decision
 from crypto_core.guard.consent import Consent, Danger, require
 from crypto_core.incidents.key_callers import KeyCallers
@@ -36,8 +35,9 @@ from crypto_core.incidents.runbooks.runbook import Runbook
 from crypto_core.incidents.service import handover_lines
 from crypto_core.incidents.steps.step_contracts import ActionPlan, ActionResult, InputField
 from crypto_core.incidents.suspects import Suspects
-from crypto_core.secret import Secret
-from crypto_core.text.clean_text import CleanText, clean
+from crypto_core.values import errors
+from crypto_core.values.clean_text import CleanText, clean
+from crypto_core.values.secret import Secret
 from tests.screens.sample_runbooks import KEY_COMPROMISE, RESTORE_DRILL, TOKEN_COMPROMISE
 from tests.screens.samples import CURRENT, NOW, OLD
 

@@ -9,7 +9,6 @@ from threading import Event
 from typing import Any
 from uuid import UUID
 
-from crypto_core.errors import ReadOnlyError, UnknownJobError
 from crypto_core.guard.consent import Consent, require
 from crypto_core.lists.coverage import Coverage
 from crypto_core.reencryption.bulk.pace import PaceTrend
@@ -25,7 +24,8 @@ from crypto_core.reencryption.jobs.model import (
 )
 from crypto_core.reencryption.jobs.undo import RestorePlan
 from crypto_core.reencryption.plan import Plan, Selection, Unwritten, Verb
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import ReadOnlyError, UnknownJobError
 from tests.screens.samples import CURRENT, NOW, OLD
 from tests.screens.stage_work import NO_RECOVERY
 

@@ -11,7 +11,6 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from crypto_core.database.tokens.sweep.full_read import ReadingProgress
-from crypto_core.errors import ReadOnlyError, RefusedError
 from crypto_core.guard.consent import Consent, require
 from crypto_core.incidents.keys.rotation.guide import Guide
 from crypto_core.keys.changes.blocks import Block, Blocks
@@ -24,6 +23,7 @@ from crypto_core.keys.policy.policy_reader import KeyPolicy
 from crypto_core.keys.state import KeyState
 from crypto_core.reencryption.materials import KeyMaterials
 from crypto_core.reencryption.plan import RunProgress
+from crypto_core.values.errors import ReadOnlyError, RefusedError
 from tests.screens.samples import NOW
 
 if TYPE_CHECKING:

@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from threading import Event
 
-from crypto_core.cancellation import stop_if
 from crypto_core.guard.consent import Consent
-from crypto_core.key_names import AccountRegion
 from crypto_core.trail.columns import seconds
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.sources.plan import PullPlan
 from crypto_core.trail.sources.pull_query import asked
 from crypto_core.trail.sources.report import Progress, PullProgress, PullReport
 from crypto_core.trail.store.pulls import PullBook, PullScope, TimeWindow
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.key_names import AccountRegion
 from tests.crypto_core.trail.records import ACCOUNT
 from tests.screens.stage_events import StageEvents
 

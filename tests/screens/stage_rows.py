@@ -33,7 +33,7 @@ from crypto_core.lists.filter_language import Value
 from crypto_core.lists.paging import Cursor, Page, Query
 from crypto_core.lists.sheet import MemorySource
 from crypto_core.reencryption.plan import Selection
-from crypto_core.references import TokenRef
+from crypto_core.values.references import TokenRef
 from tests.screens.samples import CURRENT, NOW
 
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from crypto_core.envelope import Format
-from crypto_core.errors import ReadOnlyError
 from crypto_core.guard.consent import Consent, require
 from crypto_core.lists.coverage import Coverage, Evidence
 from crypto_core.reencryption.plan import (
@@ -21,7 +20,8 @@ from crypto_core.reencryption.plan import (
     Verb,
     Verification,
 )
-from crypto_core.references import TokenRef
+from crypto_core.values.errors import ReadOnlyError
+from crypto_core.values.references import TokenRef
 from tests.screens.samples import CURRENT, MATERIALS
 from tests.screens.stage_rows import StageInventory
 

@@ -15,14 +15,14 @@ from typing import Any, get_args, get_type_hints
 import pytest
 
 from console.capabilities import manifests
-from crypto_core.errors import NotConfirmedError, ReadOnlyError
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.model import CheckResult, CheckState, StepState
 from crypto_core.incidents.people import FollowUp, People
 from crypto_core.keys.changes.blocks import Block
 from crypto_core.reencryption.jobs.model import JobState
 from crypto_core.reencryption.plan import Selection, Verb
-from crypto_core.text.clean_text import NO_TEXT, clean
+from crypto_core.values.clean_text import NO_TEXT, clean
+from crypto_core.values.errors import NotConfirmedError, ReadOnlyError
 from screens.actions.action import Action, ActionScope
 from screens.actions.performer import Actor, bindings, within_reach
 from screens.actions.registry import ACTIONS, BY_ID, of_scope

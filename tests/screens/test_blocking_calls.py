@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from crypto_core.errors import InvalidFilterError, KmsThrottledError
+from crypto_core.values.errors import InvalidFilterError, KmsThrottledError
 from screens.blocking_calls import DaemonThreads, Failure, attempt
 from screens.worker_calls import PolledCall
 from tests.screens.samples import NOW

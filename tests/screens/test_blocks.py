@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from textual.widgets import Button
 
-from crypto_core.errors import EventStoreError
 from crypto_core.findings.finding import Finding, Severity
 from crypto_core.incidents.model import IncidentScope
 from crypto_core.incidents.suspects import Suspect, Suspects
 from crypto_core.keys.changes.blocks import Block
 from crypto_core.keys.changes.change import ChangeKind
+from crypto_core.values.errors import EventStoreError
 from screens.actions.performer import within_reach
 from screens.help.screen import Help
 from screens.key_changes.block_actor import NOBODY, ChooseBlock

@@ -7,8 +7,8 @@ from syrupy.assertion import SnapshotAssertion
 from textual.widgets import Button
 
 from crypto_core.aws.mfa_codes import CodeQuestion
-from crypto_core.secret import Secret
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.secret import Secret
 from screens.context.code_dialog import CodeDialog
 from tests.left_out import needs
 from tests.screens.deck import LARGE, SMALL, Deck, deck

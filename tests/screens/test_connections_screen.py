@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from crypto_core.database.tokens.inventory import InventoryRow
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
 from screens.connections import detail
 from screens.connections.detail import TokenDetail
 from screens.connections.screen import ConnectionsScreen

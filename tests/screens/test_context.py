@@ -7,7 +7,7 @@ from threading import Event
 
 import pytest
 
-from crypto_core.errors import SettingsError
+from crypto_core.values.errors import SettingsError
 from screens.connections.screen import ConnectionsScreen
 from screens.context.screen import ContextDialog
 from screens.estate_status import EstateStanding, SharedKey

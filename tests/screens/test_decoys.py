@@ -18,8 +18,8 @@ from crypto_core.keyring.data_keys import KeyAnswer
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import ProblemKind
 from crypto_core.lists.coverage import Evidence
-from crypto_core.references import TokenRef
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.references import TokenRef
 from screens.connections.detail import _key
 from screens.connections.screen import LISTING
 from screens.keys.detail import _tripwire_lines

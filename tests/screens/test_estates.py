@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from crypto_core.errors import KmsError
 from crypto_core.findings.finding import Severity
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import KmsError
 from screens.estate_status import EstateStanding, SharedKey
 from tests.screens.deck import LARGE, SMALL, deck
 from tests.screens.hostile import assert_harmless

@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from crypto_core.errors import EventStoreError
 from crypto_core.findings.finding import Finding, Severity
 from crypto_core.lists.coverage import Coverage
 from crypto_core.trail.store.own_callers import note_caller
 from crypto_core.trail.store.pulls import PullBook, PullScope, TimeWindow
+from crypto_core.values.errors import EventStoreError
 from screens.blocking_calls import Failure
 from screens.event_filters import window
 from screens.events.cover_line import Covered, cover, gap_words

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from crypto_core.errors import EventStoreError
+from crypto_core.values.errors import EventStoreError
 from screens.event_filters import FIRST
 from tests.crypto_core.trail import records
 from tests.screens.deck import LARGE, deck

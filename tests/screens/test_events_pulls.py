@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from crypto_core.errors import KmsError
+from crypto_core.values.errors import KmsError
 from tests.screens.deck import LARGE, deck
 from tests.screens.events_scene import stage
 from tests.screens.sample_events import a_day, event

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from crypto_core.errors import EventStoreError
 from crypto_core.findings.finding import Finding, Gap, Severity
+from crypto_core.values.errors import EventStoreError
 from screens.event_filters import FIRST
 from tests.screens.deck import LARGE, deck
 from tests.screens.events_scene import expression, shown, stage

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from crypto_core.errors import KmsUnreachableError
 from crypto_core.findings.finding import Finding, Gap, Severity
+from crypto_core.values.errors import KmsUnreachableError
 from screens.findings.screen import STORE_SECONDS, FindingsScreen
 from screens.keys.key_screen import KeyScreen
 from tests.screens.deck import LARGE, deck

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from crypto_core.errors import CredentialsExpiredError
+from crypto_core.values.errors import CredentialsExpiredError
 from tests.screens.deck import LARGE, deck
 from tests.screens.samples import ACCOUNT
 from tests.screens.stage import Stage

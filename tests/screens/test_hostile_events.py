@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from crypto_core.errors import EventStoreError
 from crypto_core.trail.event import TrailEvent
+from crypto_core.values.errors import EventStoreError
 from screens.events.event_screen import LONGEST_LINE, MOST_CHARACTERS, EventScreen, readable
 from tests.crypto_core.trail import records
 from tests.screens.deck import LARGE, Deck, deck

@@ -6,14 +6,14 @@ import json
 from dataclasses import replace
 
 from crypto_core.database.state.approval_book import cleaned
-from crypto_core.errors import DatabaseUnreachableError, KmsError
+from crypto_core.database.state.incident_records import Present
 from crypto_core.guard.consent import Danger
-from crypto_core.incident_records import Present
 from crypto_core.incidents.model import CheckResult, CheckState, StepState
 from crypto_core.incidents.people import Assignment, FollowUp, IncidentRole, People
 from crypto_core.incidents.runbooks.catalogue import ActionKind
 from crypto_core.incidents.steps.step_contracts import ActionResult, InputField
 from crypto_core.incidents.suspects import Suspect, Suspects
+from crypto_core.values.errors import DatabaseUnreachableError, KmsError
 from tests.screens.deck import SMALL, deck
 from tests.screens.hostile import EACH_TEXT, as_built, assert_harmless, harmless_after
 from tests.screens.incident_scene import staged

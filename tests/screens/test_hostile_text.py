@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from crypto_core.errors import KmsError
 from crypto_core.findings.finding import Finding, Severity
 from crypto_core.lists.coverage import Coverage
 from crypto_core.reencryption.plan import Unwritten
+from crypto_core.values.errors import KmsError
 from screens.memory import Memory
 from tests.screens.deck import LARGE, SMALL, deck
 from tests.screens.hostile import EACH_TEXT, EACH_TEXT_AND_SIZE, assert_harmless, harmless_after

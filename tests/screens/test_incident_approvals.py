@@ -8,10 +8,10 @@ from uuid import UUID
 import pytest
 from textual.widgets import Button
 
-from crypto_core.errors import DatabaseUnreachableError, RefusedError
 from crypto_core.guard.approvals import ADVISORY, Decision
 from crypto_core.incidents.model import StepState
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import DatabaseUnreachableError, RefusedError
 from screens.incidents.approval_dialogs import ApprovalNeeded
 from screens.incidents.approvals_screen import ApprovalsScreen
 from screens.incidents.step_runs import runs_of

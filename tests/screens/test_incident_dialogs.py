@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 from textual.widgets import Input, Static
 
-from crypto_core.errors import DatabaseUnreachableError, InvalidFieldError, RefusedError
 from crypto_core.guard.consent import Danger
 from crypto_core.incidents.model import CheckResult, CheckState, IncidentScope, StepState
 from crypto_core.incidents.steps.step_contracts import InputField
-from crypto_core.secret import Secret
+from crypto_core.values.errors import DatabaseUnreachableError, InvalidFieldError, RefusedError
+from crypto_core.values.secret import Secret
 from screens.incidents.inputs import Checklist
 from screens.incidents.step_dialog import LossDialog, StepDialog
 from screens.incidents.step_runs import runs_of

@@ -7,13 +7,13 @@ from datetime import timedelta
 
 import pytest
 
-from crypto_core.errors import DatabaseUnreachableError, ReadOnlyError, RefusedError
 from crypto_core.findings.finding import Finding, Severity
 from crypto_core.incidents.model import IncidentScope, IncidentState
 from crypto_core.incidents.runbooks.catalogue import SubjectKind
-from crypto_core.key_names import is_key_arn
-from crypto_core.references import TokenRef
 from crypto_core.trail.store import StoredEvent
+from crypto_core.values.errors import DatabaseUnreachableError, ReadOnlyError, RefusedError
+from crypto_core.values.key_names import is_key_arn
+from crypto_core.values.references import TokenRef
 from screens.incidents.about import about_event, about_finding
 from screens.incidents.declare import DeclareDialog
 from screens.incidents.incident_screen import IncidentScreen

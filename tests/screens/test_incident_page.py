@@ -8,11 +8,11 @@ from threading import Event
 
 import pytest
 
-from crypto_core.errors import DatabaseUnreachableError, KmsError
-from crypto_core.incident_records import Present
+from crypto_core.database.state.incident_records import Present
 from crypto_core.incidents.key_callers import KeyCaller, KeyCallers
 from crypto_core.incidents.model import CheckResult, CheckState, IncidentState, StepState
 from crypto_core.incidents.suspects import Suspect, Suspects
+from crypto_core.values.errors import DatabaseUnreachableError, KmsError
 from screens.identities import noted_by, person, user_name
 from screens.incidents.evidence_screen import EvidenceListScreen
 from screens.incidents.incident_screen import LOOK_SECONDS, IncidentScreen

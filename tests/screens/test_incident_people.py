@@ -7,10 +7,10 @@ from datetime import date, timedelta, timezone
 
 from textual.widgets import Input
 
-from crypto_core.errors import DatabaseUnreachableError
 from crypto_core.incidents.model import IncidentState
 from crypto_core.incidents.people import FollowUp, People
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import DatabaseUnreachableError
 from tests.screens.deck import LARGE, SMALL, deck
 from tests.screens.incident_scene import staged
 from tests.screens.samples import NOW

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from textual.widgets import Input
 
-from crypto_core.errors import DatabaseUnreachableError, EvidenceError
+from crypto_core.values.errors import DatabaseUnreachableError, EvidenceError
 from screens.incidents.evidence_screen import EvidenceListScreen, EvidenceScreen
 from screens.incidents.incident_screen import IncidentScreen
 from screens.incidents.timeline_screen import IncidentTimelineScreen

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from textual.widgets import Input
 
-from crypto_core.errors import RefusedError
 from crypto_core.incidents.model import CheckResult, CheckState, IncidentState, StepState
 from crypto_core.incidents.steps.step_contracts import ActionResult
+from crypto_core.values.errors import RefusedError
 from screens.incidents.incident_screen import IncidentScreen
 from screens.incidents.step_dialog import StepDialog
 from screens.incidents.step_runs import runs_of

@@ -7,9 +7,9 @@ from datetime import timedelta
 
 import pytest
 
-from crypto_core.errors import DatabaseUnreachableError, JobError
 from crypto_core.reencryption.jobs.model import JobState
 from crypto_core.reencryption.plan import Unwritten
+from crypto_core.values.errors import DatabaseUnreachableError, JobError
 from screens.connections.screen import ConnectionsScreen
 from screens.jobs.errors_screen import MOST, JobErrorsScreen
 from screens.jobs.job_screen import JobScreen

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from textual.widgets import Button, Input
 
-from crypto_core.errors import KmsAccessDeniedError, KmsUnreachableError
 from crypto_core.keys.changes.change import ChangeKind, number_of_days, policy_in
 from crypto_core.keys.changes.plan import ChangedFact, TokensAtRisk
 from crypto_core.keys.policy.least_privilege import Role
+from crypto_core.values.errors import KmsAccessDeniedError, KmsUnreachableError
 from screens.key_changes.change_dialog import ChangeDialog
 from screens.keys.key_actor import ChooseGrant, CreateDialog
 from screens.widgets.ask_text import AskText

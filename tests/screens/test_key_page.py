@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from crypto_core.errors import KmsAccessDeniedError
 from crypto_core.keys.dependent_copies import NeedingCopies, NeedingCopy
 from crypto_core.keys.state import CustomKeyStore, KeyState
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import KmsAccessDeniedError
 from screens.findings.screen import FindingsScreen
 from screens.keys.key_screen import KeyScreen
 from screens.keys.policy_screen import PolicyScreen

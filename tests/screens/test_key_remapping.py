@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from console.application.keymap import checked_keys
-from crypto_core.errors import SettingsError
+from crypto_core.values.errors import SettingsError
 from tests.screens.deck import LARGE, deck
 
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from crypto_core.errors import EventStoreError
 from crypto_core.lists.coverage import Coverage
+from crypto_core.values.errors import EventStoreError
 from screens.keys.key_screen import KeyScreen
 from screens.use.key_use_screen import KeyUseScreen
 from tests.screens.deck import LARGE, deck

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from crypto_core.errors import CredentialsExpiredError, KmsAccessDeniedError
+from crypto_core.values.errors import CredentialsExpiredError, KmsAccessDeniedError
 from screens.connections.screen import ConnectionsScreen
 from screens.keys.key_screen import KeyScreen
 from screens.keys.screen import KeysScreen

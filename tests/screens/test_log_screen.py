@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from crypto_core.log.logbook import Recent
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
 from tests.screens.deck import LARGE, SMALL, Deck, deck
 from tests.screens.hostile import EACH_TEXT, assert_harmless
 from tests.screens.samples import NOW

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_core.errors import InvalidFilterError
 from crypto_core.lists.filter_language import passes
 from crypto_core.trail.query import parse, values
+from crypto_core.values.errors import InvalidFilterError
 from screens.event_filters import between, since, term, with_or_without_noise, with_term
 from tests.crypto_core.trail import records
 

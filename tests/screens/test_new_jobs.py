@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 from textual.widgets import Button, Input
 
-from crypto_core.errors import DatabaseUnreachableError, JobError, ReadOnlyError, RefusedError
 from crypto_core.guard.consent import Origin
 from crypto_core.reencryption.plan import Selection, Verb
+from crypto_core.values.errors import DatabaseUnreachableError, JobError, ReadOnlyError, RefusedError
 from screens.connections.screen import ConnectionsScreen
 from screens.jobs.choose_tokens import ChooseTokens
 from screens.jobs.job_screen import JobScreen

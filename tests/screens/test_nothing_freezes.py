@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from textual.app import App
 
-from crypto_core.cancellation import Cancellation
-from crypto_core.errors import DatabaseUnreachableError
+from crypto_core.values.cancellation import Cancellation
+from crypto_core.values.errors import DatabaseUnreachableError
 from screens.blocking_calls import DaemonThreads, Failure
 from screens.worker_calls import PendingCall, ask
 from tests.screens.deck import LARGE, Deck, deck

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from console.settings import load
-from crypto_core.errors import SettingsError
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import SettingsError
 from screens.own_column import OwnColumn
 from tests.console.application.test_keymap import DATABASE, settings_file
 from tests.screens.deck import LARGE, deck

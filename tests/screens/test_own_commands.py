@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from threading import Event
 from typing import Any
 
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
 from screens.user_command import CommandOutcome, UserCommand
 from tests.screens.deck import SMALL, deck
 from tests.screens.hostile import assert_harmless

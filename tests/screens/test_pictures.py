@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from crypto_core.errors import DatabaseUnreachableError
 from crypto_core.incidents.model import IncidentScope, IncidentState
 from crypto_core.incidents.steps.step_contracts import InputField
+from crypto_core.values.errors import DatabaseUnreachableError
 from screens.main_screen import MainScreen
 from screens.memory import Memory
 from tests.left_out import CAPABILITIES, needs

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from crypto_core.errors import DatabaseUnreachableError, EventStoreError
 from crypto_core.lists.coverage import Coverage
+from crypto_core.values.errors import DatabaseUnreachableError, EventStoreError
 from screens.connections.screen import ConnectionsScreen
 from screens.events.event_screen import EventScreen
 from screens.events.pivot_screen import PivotScreen

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from crypto_core.errors import KmsUnreachableError
 from crypto_core.incidents.keys.rotation.guide import GuideStepState
 from crypto_core.incidents.keys.rotation.verdict import RotationVerdict, command, note, setting
 from crypto_core.incidents.model import CheckState
 from crypto_core.lists.coverage import Coverage
+from crypto_core.values.errors import KmsUnreachableError
 from screens.keys.guide_screen import GuideScreen
 from screens.widgets.ask_text import AskText
 from tests.screens.deck import LARGE, SMALL, Deck, deck

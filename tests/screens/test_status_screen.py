@@ -12,11 +12,11 @@ from crypto_core.database.tokens.census import CensusProgress
 from crypto_core.database.tokens.lost_tokens import AcceptedLoss, AcceptedUnderKey, StoredValue
 from crypto_core.database.tokens.sweep.results import FoundColumn, FoundTable, Sweep
 from crypto_core.envelope import Format
-from crypto_core.errors import DatabaseUnreachableError
 from crypto_core.findings.finding import Finding, Severity
 from crypto_core.keys.status import ColumnShare, KeyShare, Status
 from crypto_core.lists.coverage import Coverage, Evidence
-from crypto_core.references import TokenRef
+from crypto_core.values.errors import DatabaseUnreachableError
+from crypto_core.values.references import TokenRef
 from screens.connections.screen import ConnectionsScreen
 from screens.key_words import KeyWords
 from screens.keys.key_screen import KeyScreen

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from textual.widgets import Input
 
-from crypto_core.errors import DatabaseUnreachableError, InterruptedRunError
 from crypto_core.lists.row_files import CsvWriter, JsonLinesWriter, inert
+from crypto_core.values.errors import DatabaseUnreachableError, InterruptedRunError
 from screens.widgets.clipboard import MOST, rows_as_text
 from screens.widgets.table.export_dialog import ExportDialog, ExportError, export
 from tests.screens.deck import LARGE, SMALL, Deck, deck

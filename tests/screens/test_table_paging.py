@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from crypto_core.database.tokens.inventory import InventoryRow
-from crypto_core.errors import DatabaseUnreachableError
+from crypto_core.values.errors import DatabaseUnreachableError
 from screens.widgets.table.feed import PAGE
 from screens.widgets.table.window import MOST
 from tests.screens.deck import LARGE, Deck, deck

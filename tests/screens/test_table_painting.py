@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from crypto_core.lists.paging import Cursor, Page
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
 from screens.connections.detail import TokenDetail
 from screens.widgets.cells import fit
 from screens.widgets.table.row_painter import MOST_PAINTED, Painter

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from crypto_core.errors import DatabaseUnreachableError
+from crypto_core.values.errors import DatabaseUnreachableError
 from tests.screens.deck import LARGE, deck
 from tests.screens.stage import Stage
 

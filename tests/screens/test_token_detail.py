@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from crypto_core.errors import KmsAccessDeniedError, RowVanishedError
+from crypto_core.values.errors import KmsAccessDeniedError, RowVanishedError
 from tests.screens.deck import LARGE, Deck, deck
 
 

@@ -8,9 +8,9 @@ import pytest
 
 from console import capabilities
 from crypto_core.envelope import Format
-from crypto_core.errors import EventStoreError
 from crypto_core.lists.coverage import Coverage
-from crypto_core.references import TokenRef
+from crypto_core.values.errors import EventStoreError
+from crypto_core.values.references import TokenRef
 from screens.connections.screen import ConnectionsScreen
 from screens.events.event_screen import EventScreen
 from screens.events.screen import EventsScreen

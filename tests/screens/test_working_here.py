@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from textual.widgets import Button
 
-from crypto_core.errors import JobError
 from crypto_core.reencryption.jobs.model import JobState
+from crypto_core.values.errors import JobError
 from screens.widgets.question import Leaving, Question
 from tests.screens.deck import BOTH, LARGE, deck
 from tests.screens.samples import CURRENT

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from textual.widgets import Button
 
-from crypto_core.errors import KmsThrottledError, ReadOnlyError, RefusedError
 from crypto_core.reencryption.plan import Unwritten, Verb
+from crypto_core.values.errors import KmsThrottledError, ReadOnlyError, RefusedError
 from screens.connections.run import RunDialog
 from screens.connections.screen import ConnectionsScreen
 from screens.plan_words import SHOWN, unwritten_lines

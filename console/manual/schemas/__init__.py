@@ -15,9 +15,9 @@ from typing import Any
 
 from console.capabilities import manifests
 from console.manual.schema_of import Schema, schema_of
-from crypto_core.errors import SettingsError
-from crypto_core.text.clean_text import clean
-from crypto_core.text.typed_names import meant
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import SettingsError
+from crypto_core.values.typed_names import meant
 
 _MODELS = {
     "status": ("crypto_core.keys.status:Status",),

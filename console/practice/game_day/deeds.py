@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from console.practice.game_day.scenario import Act
-from crypto_core.references import TokenRef
+from crypto_core.values.references import TokenRef
 
 
 class CallOutcome(StrEnum):

@@ -18,13 +18,13 @@ from console.sandbox.platform_part import PlatformPart
 from console.sandbox.timeline import last_night
 from console.sandbox.traffic import PLATFORM
 from console.settings import load
-from crypto_core.errors import KeydeckError
+from crypto_core.values.errors import KeydeckError
 
 if TYPE_CHECKING:
     from console.sandbox.sandbox import Sandbox
     from crypto_core.incidents.model import IncidentView
     from crypto_core.incidents.service import IncidentService
-    from crypto_core.references import TokenRef
+    from crypto_core.values.references import TokenRef
 
 HEAD_START = 20.0
 """Seconds of the script that the operator has before the intruder begins."""

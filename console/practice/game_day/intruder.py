@@ -17,9 +17,9 @@ from console.practice.game_day.deeds import CallOutcome, Deed, Deeds
 from console.practice.game_day.scenario import Act, Move, Persona, Scenario
 from console.sandbox.stored_values import Stored, seal_mark
 from crypto_core.envelope import Envelope, open_envelope
-from crypto_core.errors import DatabaseError, EnvelopeError
-from crypto_core.references import TokenRef
-from crypto_core.secret import DataKey, Secret
+from crypto_core.values.errors import DatabaseError, EnvelopeError
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import DataKey, Secret
 
 if TYPE_CHECKING:
     from console.practice.game_day.stage import Stage

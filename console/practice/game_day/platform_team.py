@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Self
 
 from console.container import Container
 from console.settings import load
-from crypto_core.errors import KeydeckError
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import KeydeckError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from console.sandbox.platform_part import PlatformPart
     from crypto_core.incidents.model import IncidentView
-    from crypto_core.references import TokenRef
+    from crypto_core.values.references import TokenRef
 
 _log = logging.getLogger(__name__)
 

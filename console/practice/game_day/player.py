@@ -16,12 +16,12 @@ from console.practice.game_day.runbook_work import RunbookWork
 from console.practice.game_day.scenario import Act, Scenario
 from console.practice.game_day.story_text import briefing_lines
 from console.settings import load
-from crypto_core.errors import InterruptedRunError, KeydeckError
 from crypto_core.findings.finding import Finding
 from crypto_core.incidents.model import IncidentScope, StepView
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CheckKind, SubjectKind
-from crypto_core.references import TokenRef, parse_reference
-from crypto_core.text.counts import counted
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import InterruptedRunError, KeydeckError
+from crypto_core.values.references import TokenRef, parse_reference
 from screens.incidents.about import About, about_finding
 from screens.signs import SIGNS
 

@@ -11,11 +11,11 @@ from console.practice.game_day.scenario import End, Scenario
 from console.sandbox import access_keys
 from console.sandbox.stored_values import envelopes, read_all, seal_mark
 from crypto_core.envelope import Envelope, open_envelope
-from crypto_core.errors import KeydeckError
-from crypto_core.references import TokenRef
-from crypto_core.secret import DataKey, Secret
-from crypto_core.text.clean_text import clean
-from crypto_core.text.counts import counted
+from crypto_core.values.clean_text import clean
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import KeydeckError
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import DataKey, Secret
 
 if TYPE_CHECKING:
     from console.practice.game_day.intruder import Intruder

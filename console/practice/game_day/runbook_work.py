@@ -15,17 +15,17 @@ from console.lazy_services import if_made
 from console.sandbox.audit_logs import ATLASSIAN_ORG
 from console.sandbox.endpoint import ACCOUNT
 from console.settings import load
-from crypto_core.cancellation import stop_if
-from crypto_core.errors import InterruptedRunError, InvalidReferenceError, KeydeckError
 from crypto_core.guard.consent import Consent, Danger, Subject
 from crypto_core.incidents.model import StepView
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CheckKind
 from crypto_core.incidents.steps.step_contracts import InputField
 from crypto_core.keys.policy.least_privilege import Role
-from crypto_core.references import TokenRef, parse_reference
-from crypto_core.secret import Secret
-from crypto_core.text.clean_text import clean
-from crypto_core.text.counts import counted
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.clean_text import clean
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import InterruptedRunError, InvalidReferenceError, KeydeckError
+from crypto_core.values.references import TokenRef, parse_reference
+from crypto_core.values.secret import Secret
 from screens.incidents.work import incident_work
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from console.practice.game_day import GAMES
 from console.sandbox.endpoint import ACCOUNT
 from console.sandbox.traffic import Caller
-from crypto_core.toml_fields import read_toml
+from crypto_core.lists.toml_fields import read_toml
 
 
 class Act(StrEnum):

@@ -28,10 +28,10 @@ from console.practice.game_day.scenario import Act, End, Scenario
 from crypto_core.incidents.model import IncidentView, StepState
 from crypto_core.incidents.runbooks.catalogue import PhaseKind
 from crypto_core.incidents.times import times_of
-from crypto_core.text.clean_text import clean
-from crypto_core.text.counts import counted
-from crypto_core.text.json_records import JsonRecord, shape
-from crypto_core.text.moments import duration
+from crypto_core.values.clean_text import clean
+from crypto_core.values.counts import counted
+from crypto_core.values.json_records import JsonRecord, shape
+from crypto_core.values.moments import duration
 
 ENDS, TIMES, AFTER, STEPS = 40, 40, 10, 10
 TOO_LATE = 3

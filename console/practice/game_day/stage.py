@@ -11,8 +11,8 @@ from console.sandbox import access_keys
 from console.sandbox.cloudtrail import TRAIL
 from console.sandbox.stored_values import Stored, envelopes, read_all
 from console.sandbox.traffic import PLATFORM_ADDRESSES
-from crypto_core.references import TokenRef
-from crypto_core.secret import Secret
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import Secret
 
 if TYPE_CHECKING:
     from console.sandbox.sandbox import Sandbox

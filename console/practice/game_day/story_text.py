@@ -7,7 +7,7 @@ from textwrap import wrap
 
 from console.practice.game_day.scenario import SCENARIOS, Scenario
 from console.practice.game_day.score import AFTER, ENDS, STEPS, TIMES, Score
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
 
 _WIDTH = 100
 _TEAM = (

@@ -15,8 +15,8 @@ from console.sandbox.endpoint.metadata import is_primary, key_metadata
 from console.sandbox.endpoint.parameters import Document
 from console.sandbox.endpoint.principals import ACCOUNT
 from console.sandbox.endpoint.records import Record
-from crypto_core.errors import PolicyError
 from crypto_core.keys.policy.document import parse_policy
+from crypto_core.values.errors import PolicyError
 
 if TYPE_CHECKING:
     from moto.kms.models import Key

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from crypto_core.algorithms.aws_endpoints import trouble_of
+from crypto_core.aws.fips import lacking_fips
+from crypto_core.compliance.algorithms.aws_endpoints import trouble_of
 from crypto_core.compliance.answer import BY_TEST, ControlAnswer, answer, cause, control_test, not_assessed
 from crypto_core.compliance.facts import AlgorithmFact, CryptographyFacts
 from crypto_core.compliance.snapshot import Lack, SnapshotPart
 from crypto_core.findings.finding import Finding
-from crypto_core.fips import lacking_fips
-from crypto_core.text.counts import counted, listed
+from crypto_core.values.counts import counted, listed
 
 LEAST_BITS = 128
 """OWASP ASVS 5.0, 11.2.3."""

@@ -14,8 +14,8 @@ from crypto_core.compliance.facts import CheckFacts, FindingFact, FindingFacts, 
 from crypto_core.compliance.snapshot import Lack, SnapshotPart
 from crypto_core.diagnosis.check import CheckOutcome
 from crypto_core.findings.finding import Finding, Severity
-from crypto_core.text.clean_text import clean
-from crypto_core.text.counts import counted, listed
+from crypto_core.values.clean_text import clean
+from crypto_core.values.counts import counted, listed
 
 _GRAVE = tuple(severity for severity in Severity if severity.grave)
 

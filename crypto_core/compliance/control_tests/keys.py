@@ -9,7 +9,7 @@ from crypto_core.compliance.answer import BY_TEST, ControlAnswer, answer, cause,
 from crypto_core.compliance.facts import NOT_COUNTED, AccessFacts, GuardingKeyFacts, KeyFact
 from crypto_core.compliance.snapshot import SnapshotPart
 from crypto_core.findings.finding import Finding
-from crypto_core.text.counts import counted, listed
+from crypto_core.values.counts import counted, listed
 
 _NO_KEYS = "no key is known that guards tokens"
 _SPEC = "SYMMETRIC_DEFAULT"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from crypto_core.aws.receipts.destination import OFF
 from crypto_core.compliance.answer import ControlAnswer, answer, control_test, not_assessed
 from crypto_core.compliance.facts import JournalFacts, SettingFacts, TrailFacts
 from crypto_core.compliance.snapshot import Lack, SnapshotPart
 from crypto_core.proof.journal import NOT_ANCHORED
-from crypto_core.receipts.destination import OFF
-from crypto_core.text.counts import counted
+from crypto_core.values.counts import counted
 
 QUARTER, YEAR = timedelta(days=90), timedelta(days=365)
 _FRESH = timedelta(hours=25)

@@ -9,7 +9,7 @@ from crypto_core.compliance.facts import ApprovalFacts, DrillFacts, IncidentFact
 from crypto_core.compliance.snapshot import SnapshotPart
 from crypto_core.findings.finding import Finding
 from crypto_core.incidents.runbooks.catalogue import SubjectKind
-from crypto_core.text.counts import counted, listed
+from crypto_core.values.counts import counted, listed
 
 YEAR = timedelta(days=365)
 _MOST_NAMES = 6

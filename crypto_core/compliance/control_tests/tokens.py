@@ -19,7 +19,7 @@ from crypto_core.database.column_guards.model import GuardState
 from crypto_core.envelope import ENVELOPE_FORMATS, Format
 from crypto_core.findings.finding import Finding
 from crypto_core.keys.status import ProblemKind
-from crypto_core.text.counts import counted
+from crypto_core.values.counts import counted
 
 _ALGORITHMS = {
     **dict.fromkeys(ENVELOPE_FORMATS, "AES-256-GCM"),

@@ -16,8 +16,8 @@ from crypto_core.compliance.pack.recorded_keys import seen_keys
 from crypto_core.compliance.period.period import AuditPeriod
 from crypto_core.compliance.snapshot import Snapshot
 from crypto_core.compliance.snapshot_reader import SnapshotReader
-from crypto_core.errors import DatabaseError
-from crypto_core.text.clean_text import NO_TEXT, CleanText, clean, cleans
+from crypto_core.values.clean_text import NO_TEXT, CleanText, clean, cleans
+from crypto_core.values.errors import DatabaseError
 
 
 def cryptography_bom(period: AuditPeriod, context: PackContext) -> bytes:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from crypto_core.compliance.control import ControlCatalogue
-from crypto_core.text.clean_text import NO_TEXT, CleanText, cleans
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.values.clean_text import NO_TEXT, CleanText, cleans
+from crypto_core.values.json_records import JsonRecord, shape
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from crypto_core.compliance.pack.words import period_words
 from crypto_core.compliance.period.period import AuditPeriod
 from crypto_core.compliance.proof.assembly import VERIFIER, verifier_source
 from crypto_core.reports.foreign_text import masked
-from crypto_core.text.clean_text import CleanText, clean
+from crypto_core.values.clean_text import CleanText, clean
 
 README = "README.txt"
 

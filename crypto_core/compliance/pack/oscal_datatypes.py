@@ -17,7 +17,7 @@ from typing import Any
 
 from crypto_core.reports.foreign_text import shown
 from crypto_core.reports.markdown import escaped
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
 
 Json = dict[str, Any]
 

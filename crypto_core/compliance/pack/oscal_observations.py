@@ -12,7 +12,7 @@ from crypto_core.compliance.answer import ControlAnswer, ControlStatus
 from crypto_core.compliance.control_tests import ALL_TESTS
 from crypto_core.compliance.pack.oscal_datatypes import Json, OscalNames, filled, line, markup, moment, props
 from crypto_core.compliance.period.period import AuditPeriod, ControlDay, Lapse, runs_of, spans_of
-from crypto_core.text.counts import counted
+from crypto_core.values.counts import counted
 
 RECORDS, CHANGES, CONTROLS, LAPSES = "records.jsonl", "changes.csv", "controls.csv", "lapses.csv"
 """Files of the pack that evidence stands in."""

@@ -13,7 +13,7 @@ from xml.sax.saxutils import escape
 
 from crypto_core.lists.tone import Tone
 from crypto_core.reports.cells import Cell, ReportPage, ReportTable, ShownSection, TextLook
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
 
 _REGULAR, _BOLD = "Vera", "VeraBd"
 _MARGIN = 40

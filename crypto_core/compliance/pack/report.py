@@ -10,7 +10,7 @@ from crypto_core.compliance.period.period import AuditPeriod
 from crypto_core.reports.cells import Cell, Named, ReportPage, ShownSection, code, facts, table
 from crypto_core.reports.html import as_html, stylesheet
 from crypto_core.reports.markdown import as_markdown
-from crypto_core.text.counts import counted
+from crypto_core.values.counts import counted
 
 VERIFY = (
     ("With Keydeck", "keydeck evidence verify DIR --public-key FILE"),

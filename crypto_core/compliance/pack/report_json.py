@@ -21,9 +21,9 @@ from crypto_core.compliance.pack.context import PackContext
 from crypto_core.compliance.pack.recorded_keys import seen_accesses, seen_keys
 from crypto_core.compliance.period.period import AuditPeriod, ControlPeriod, Lapse
 from crypto_core.reports.json import json_value, written
-from crypto_core.text.clean_text import CleanText, clean, cleans
-from crypto_core.text.json_records import JsonRecord, JsonRecordError, record_of, shape
-from crypto_core.text.json_records import json_value as fact_json
+from crypto_core.values.clean_text import CleanText, clean, cleans
+from crypto_core.values.json_records import JsonRecord, JsonRecordError, record_of, shape
+from crypto_core.values.json_records import json_value as fact_json
 
 SCHEMA = "keydeck evidence pack"
 SCHEMA_VERSION = 1

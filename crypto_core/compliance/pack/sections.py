@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import groupby, starmap
 
-from crypto_core.algorithms.aws_endpoints import EndpointFact
+from crypto_core.aws.fips import OpensslModule
+from crypto_core.compliance.algorithms.aws_endpoints import EndpointFact
 from crypto_core.compliance.answer import ControlStatus
 from crypto_core.compliance.facts import (
     AlgorithmFact,
@@ -20,12 +21,11 @@ from crypto_core.compliance.pack.recorded_keys import SeenKey, access_gaps, seen
 from crypto_core.compliance.pack.words import age_days, days_of, looked_up, population
 from crypto_core.compliance.period.period import AuditPeriod, ControlPeriod, Lapse, runs_of
 from crypto_core.compliance.snapshot import MissingPart, SnapshotPart
-from crypto_core.fips import OpensslModule
 from crypto_core.lists.tone import Tone
 from crypto_core.reports.cells import Cell, CellValue, ShownSection, TextLook, at_time, code, facts, table
 from crypto_core.reports.foreign_text import masked
-from crypto_core.text.counts import counted, listed
-from crypto_core.text.moments import duration, moment, moment_utc, span
+from crypto_core.values.counts import counted, listed
+from crypto_core.values.moments import duration, moment, moment_utc, span
 
 MOST_ROWS = 200
 """Rows of who may and who did that are shown; the CSV has all."""

@@ -28,13 +28,13 @@ from crypto_core.compliance.period.period import AuditPeriod
 from crypto_core.compliance.proof.pack import RECORDS, PackedFolder, PackManifest, PackVerdict, prove_pack
 from crypto_core.compliance.records.record import EvidenceRecord, read_record
 from crypto_core.database.state.anchors.time_stamps import TimeStampRoots
-from crypto_core.errors import SettingsError
 from crypto_core.guard.signature import Signer, asking
 from crypto_core.proof.forms import Anchor, Ask
 from crypto_core.proof.journal import NOT_ANCHORED, JournalVerdict
-from crypto_core.text.clean_text import NO_TEXT, CleanText, clean, cleans
-from crypto_core.text.counts import counted, listed
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.values.clean_text import NO_TEXT, CleanText, clean, cleans
+from crypto_core.values.counts import counted, listed
+from crypto_core.values.errors import SettingsError
+from crypto_core.values.json_records import JsonRecord, shape
 
 REPORT = "report.json"
 

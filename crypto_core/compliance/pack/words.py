@@ -14,8 +14,8 @@ from crypto_core.compliance.period.period import AuditPeriod, ControlPeriod, Lap
 from crypto_core.compliance.records.record import EvidenceRecord
 from crypto_core.lists.tone import Tone
 from crypto_core.reports.foreign_text import shown
-from crypto_core.text.counts import counted
-from crypto_core.text.moments import moment_utc
+from crypto_core.values.counts import counted
+from crypto_core.values.moments import moment_utc
 
 NO_RECORD = "no record"
 LOOKS = {

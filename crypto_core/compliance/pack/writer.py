@@ -29,13 +29,13 @@ from crypto_core.compliance.proof.records import record_line
 from crypto_core.compliance.records.record import EvidenceRecord
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
 from crypto_core.database.state.journal_export import journal_lines
-from crypto_core.errors import DatabaseError, KeydeckError
 from crypto_core.guard.guarded_change import Outcome
 from crypto_core.guard.signature import Signature, Signer
 from crypto_core.lists.new_files import ExportError, followed
 from crypto_core.proof.journal import NOT_ANCHORED
-from crypto_core.text.clean_text import NO_TEXT, CleanText, clean, cleans
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.values.clean_text import NO_TEXT, CleanText, clean, cleans
+from crypto_core.values.errors import DatabaseError, KeydeckError
+from crypto_core.values.json_records import JsonRecord, shape
 
 _log = logging.getLogger(__name__)
 

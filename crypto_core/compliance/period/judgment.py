@@ -30,9 +30,9 @@ from crypto_core.compliance.period.troubles import RANK, JudgedRecord, find_laps
 from crypto_core.compliance.proof.pack import days_of
 from crypto_core.compliance.records.record import EvidenceRecord
 from crypto_core.compliance.snapshot import Lack, MissingPart, SnapshotPart
-from crypto_core.key_names import same_key
-from crypto_core.text.clean_text import NO_TEXT, CleanText, clean, cleans
-from crypto_core.text.counts import counted, first_lines
+from crypto_core.values.clean_text import NO_TEXT, CleanText, clean, cleans
+from crypto_core.values.counts import counted, first_lines
+from crypto_core.values.key_names import same_key
 
 UNENDED = "begun"
 """How the outcome of a change begins whose end is not on record yet."""

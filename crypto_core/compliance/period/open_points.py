@@ -12,9 +12,9 @@ from crypto_core.compliance.control import FrameworkControl
 from crypto_core.compliance.control_tests import ALL_TESTS
 from crypto_core.compliance.period.period import AuditPeriod
 from crypto_core.findings.finding import Severity
-from crypto_core.text.clean_text import NO_TEXT, CleanText, clean, cleans
-from crypto_core.text.counts import counted, listed
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.values.clean_text import NO_TEXT, CleanText, clean, cleans
+from crypto_core.values.counts import counted, listed
+from crypto_core.values.json_records import JsonRecord, shape
 
 SOON = timedelta(days=30)
 """An exception that ends within so many days of the period's end is open."""

@@ -14,8 +14,8 @@ from crypto_core.compliance.control import Exemption, FrameworkControl
 from crypto_core.compliance.facts import ChangeFact, FactKind, IncidentFact, PartFacts, ReviewFact, UseFact
 from crypto_core.compliance.records.record import EvidenceRecord
 from crypto_core.compliance.snapshot import Lack, MissingPart, SnapshotPart
-from crypto_core.text.clean_text import NO_TEXT, CleanText, clean, cleans
-from crypto_core.text.json_records import JsonRecord, made, shape
+from crypto_core.values.clean_text import NO_TEXT, CleanText, clean, cleans
+from crypto_core.values.json_records import JsonRecord, made, shape
 
 _OF_CHANGE = ("kind", "source", "id", "at", "what", "subject", "who", "outcome")
 """What a document has of a change, and where to look it up."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from threading import Event
 
-from crypto_core.cancellation import stop_if
 from crypto_core.compliance.change_reader import OVERLAP
 from crypto_core.compliance.facts import DrillFacts, IncidentFacts, ReviewFact
 from crypto_core.compliance.library import ControlLibrary
@@ -16,8 +15,9 @@ from crypto_core.compliance.period.period import AuditPeriod
 from crypto_core.compliance.records.book import RecordBook
 from crypto_core.compliance.snapshot import Lack, MissingPart, SnapshotPart
 from crypto_core.compliance.snapshot_reader import SnapshotReader
-from crypto_core.errors import DatabaseError, SettingsError
-from crypto_core.text.clean_text import clean
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import DatabaseError, SettingsError
 
 MOST_DAYS = 3_660
 """Ten years: what a period may have at most."""

@@ -25,8 +25,8 @@ from crypto_core.compliance.period.period import Lapse, LapseSource
 from crypto_core.compliance.period.turns import told
 from crypto_core.compliance.records.record import EvidenceRecord
 from crypto_core.findings.finding import Finding
-from crypto_core.text.clean_text import CleanText, clean
-from crypto_core.text.counts import counted, first_lines
+from crypto_core.values.clean_text import CleanText, clean
+from crypto_core.values.counts import counted, first_lines
 
 RANK = {status: status.rank for status in ControlStatus}
 

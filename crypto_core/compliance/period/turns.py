@@ -14,9 +14,9 @@ from enum import StrEnum
 from crypto_core.compliance.control_tests.findings import RULES
 from crypto_core.compliance.facts import ChangeFact
 from crypto_core.findings.finding import Finding
-from crypto_core.key_names import is_multi_region, region_of
-from crypto_core.text.clean_text import CleanText, clean, cleans
-from crypto_core.text.counts import counted
+from crypto_core.values.clean_text import CleanText, clean, cleans
+from crypto_core.values.counts import counted
+from crypto_core.values.key_names import is_multi_region, region_of
 
 
 class Aspect(StrEnum):

@@ -25,7 +25,7 @@ from crypto_core.compliance.records.record_table import EvidenceRecordTable, Rec
 from crypto_core.guard.signature import Signer, asking
 from crypto_core.proof.forms import UNREADABLE
 from crypto_core.proof.journal import NamedRecords
-from crypto_core.text.clean_text import CleanText, clean, cleans
+from crypto_core.values.clean_text import CleanText, clean, cleans
 
 
 @dataclass(frozen=True, slots=True)

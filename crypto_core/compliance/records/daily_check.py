@@ -10,7 +10,7 @@ from crypto_core.database.connection.engine import connected
 from crypto_core.database.schema import evidence_record as table
 from crypto_core.diagnosis.check import Check, Topic
 from crypto_core.diagnosis.own_schema import TableCheck
-from crypto_core.text.counts import counted, listed
+from crypto_core.values.counts import counted, listed
 
 _LOOKED_AT = 30
 """Days before today that are looked at."""

@@ -19,13 +19,13 @@ from crypto_core.database.connection.transactions import repeated_if_rolled_back
 from crypto_core.database.state.installation import require_schemas
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
-from crypto_core.errors import KeydeckError, KmsError, SettingsError
 from crypto_core.guard.guard import Guard
 from crypto_core.guard.guarded_change import Outcome
 from crypto_core.guard.signature import Signature, Signer
 from crypto_core.proof.forms import FIRST, RECORD, Checkpoint, canonical
-from crypto_core.text.clean_text import NO_TEXT, CleanText, clean, cleans
-from crypto_core.text.json_records import JsonRecord, made, shape
+from crypto_core.values.clean_text import NO_TEXT, CleanText, clean, cleans
+from crypto_core.values.errors import KeydeckError, KmsError, SettingsError
+from crypto_core.values.json_records import JsonRecord, made, shape
 
 NO_SIGNING_KEY = "no signing key is configured (KEYDECK_SIGNING_KEY)"
 

@@ -15,7 +15,7 @@ from crypto_core.compliance.proof.records import FORM, signed_digest
 from crypto_core.compliance.snapshot import Snapshot, read_snapshot
 from crypto_core.guard.signature import Signature
 from crypto_core.proof.forms import UNREADABLE, document_of
-from crypto_core.text.clean_text import CleanText, clean, cleans
+from crypto_core.values.clean_text import CleanText, clean, cleans
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from crypto_core.database.state.journal import Journal, written_last
 from crypto_core.database.state.journal_entry import entry_of, microseconds, moment_of, selecting, witnessed
 from crypto_core.guard.signature import Signature
 from crypto_core.proof.forms import PURGE, RECORD, JournalEntry, WrittenLast
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from crypto_core.database.qualified_sql import run_as_it_is, text
 from crypto_core.database.tokens.catalogue import Catalogue
 from crypto_core.database.tokens.tables import TokenColumn
 from crypto_core.envelope import ENVELOPE_FORMATS, Format
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
 
 PLAIN_STRINGS = text("SELECT set_config('standard_conforming_strings', 'on', true)")
 """So that definitions are read, and ours are run, with backslashes that mean themselves."""

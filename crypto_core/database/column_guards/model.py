@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from crypto_core.database.tokens.tables import TokenColumn
 from crypto_core.envelope import Format
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.values.json_records import JsonRecord, shape
 
 _PREFIX = "keydeck_envelopes_"
 _LONGEST = 63

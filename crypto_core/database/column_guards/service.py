@@ -9,7 +9,6 @@ from threading import Event
 
 from sqlalchemy import Engine
 
-from crypto_core import errors
 from crypto_core.database.column_guards.guard_states import (
     LONGEST_SECONDS,
     PLAIN_STRINGS,
@@ -44,7 +43,8 @@ from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent
 from crypto_core.guard.guard import Guard
 from crypto_core.guard.guarded_change import Ended, GuardedChange, Outcome, Run, unless_changed
-from crypto_core.text.counts import counted
+from crypto_core.values import errors
+from crypto_core.values.counts import counted
 
 ACTION = "guard"
 LOGGED = (

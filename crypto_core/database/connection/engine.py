@@ -18,8 +18,6 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from crypto_core import errors
-from crypto_core.cancellation import Cancellation, stop_if
 from crypto_core.database.connection import login_failures
 from crypto_core.database.connection.interruption import LIMIT_SECONDS, cancelling
 from crypto_core.database.connection.pool import SharedPool, refuses_transactions
@@ -33,9 +31,11 @@ from crypto_core.database.connection.transactions import (
 from crypto_core.database.connection.urls import DatabaseUrl, parse_database_url
 from crypto_core.database.qualified_sql import qualify, text
 from crypto_core.database.schema import SCHEMA, journal, journal_end, metadata
-from crypto_core.errors import DatabaseLoginError, KeydeckError
 from crypto_core.log.redaction import cap
-from crypto_core.text.clean_text import clean
+from crypto_core.values import errors
+from crypto_core.values.cancellation import Cancellation, stop_if
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import DatabaseLoginError, KeydeckError
 
 TokenSource = Callable[[str, int, str, str | None], str]
 """Gives a token for host, port, user and Region, None for the configured one. Raises KeydeckError."""

@@ -25,7 +25,7 @@ import psycopg2
 from psycopg2 import extensions
 from sqlalchemy import Connection
 
-from crypto_core.cancellation import Cancellation
+from crypto_core.values.cancellation import Cancellation
 
 REPEAT_SECONDS = (0.05, 1.0)
 """The first and the longest pause between requests: some poolers pass none on."""

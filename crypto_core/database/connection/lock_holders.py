@@ -18,13 +18,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, TextClause
 
-from crypto_core.cancellation import stop_if
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.qualified_sql import text
 from crypto_core.database.schema import OWN_TABLES, SCHEMA
-from crypto_core.errors import DatabaseError
-from crypto_core.text.clean_text import cleans
-from crypto_core.text.counts import counted
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.clean_text import cleans
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import DatabaseError
 
 LOCK_NOT_AVAILABLE = "55P03"
 NAMED = 10

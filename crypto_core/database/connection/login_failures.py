@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from crypto_core.errors import DatabaseLoginError, DatabaseUnreachableError
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import DatabaseLoginError, DatabaseUnreachableError
 
 SAID_LIMIT = 400
 _URL = "the database URL"

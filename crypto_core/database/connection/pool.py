@@ -21,7 +21,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 from sqlalchemy.util import queue
 
 from crypto_core.database.qualified_sql import text
-from crypto_core.errors import KeydeckError
+from crypto_core.values.errors import KeydeckError
 
 WAIT_SECONDS = 30.0
 """How long one of our own connections is waited for: longer than most statements take."""

@@ -15,10 +15,10 @@ from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection, Engine
 
-from crypto_core.cancellation import Cancellation, stop_if
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.connection.interruption import cancelling
 from crypto_core.database.qualified_sql import text
+from crypto_core.values.cancellation import Cancellation, stop_if
 
 T = TypeVar("T")
 

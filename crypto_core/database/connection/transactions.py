@@ -30,7 +30,7 @@ from psycopg2.extensions import STATUS_READY
 
 from crypto_core.database.connection.interruption import WatchedConnection, WatchedCursor
 from crypto_core.database.connection.url_parameters import OWN_PATH, ServerSettings
-from crypto_core.errors import DatabaseError, DatabaseUnreachableError
+from crypto_core.values.errors import DatabaseError, DatabaseUnreachableError
 
 STATEMENT_TIMEOUT_SECONDS = 60
 LOCK_TIMEOUT_SECONDS = 10

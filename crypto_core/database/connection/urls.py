@@ -23,8 +23,8 @@ from crypto_core.database.connection.url_parameters import (
     ServerSettings,
     server_settings,
 )
-from crypto_core.errors import SettingsError
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import SettingsError
 
 URL_FORM = "Write it as postgresql://user:password@host:5432/database."
 

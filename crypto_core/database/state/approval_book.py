@@ -26,7 +26,6 @@ from crypto_core.database.dialect import JSONB, clock_now, database_identity
 from crypto_core.database.schema import approval as table
 from crypto_core.database.state.installation import require_schema
 from crypto_core.database.state.journal import Journal
-from crypto_core.errors import ApprovalNeededError, KmsError, ReadOnlyError, RefusedError
 from crypto_core.guard.approval_proof import (
     ApprovalCalls,
     DeliveredCalls,
@@ -50,7 +49,8 @@ from crypto_core.guard.approvals import (
 from crypto_core.guard.guarded_change import Outcome, ended_by
 from crypto_core.guard.operations import operation_of
 from crypto_core.proof.forms import another_database
-from crypto_core.text.clean_text import NO_TEXT, CleanText, clean
+from crypto_core.values.clean_text import NO_TEXT, CleanText, clean
+from crypto_core.values.errors import ApprovalNeededError, KmsError, ReadOnlyError, RefusedError
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,10 +22,10 @@ from crypto_core.database.schema import (
     incident_step,
     journal,
 )
+from crypto_core.database.state.incident_records import EvidencePiece
 from crypto_core.database.state.journal import Journal
-from crypto_core.errors import UnknownIncidentError
 from crypto_core.guard.guarded_change import Outcome
-from crypto_core.incident_records import EvidencePiece
+from crypto_core.values.errors import UnknownIncidentError
 
 OPEN, CLOSED, TODO = "open", "closed", "to do"
 

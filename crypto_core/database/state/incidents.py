@@ -21,14 +21,14 @@ from crypto_core.database.dialect import clock, clock_now, seconds_ago, upsert
 from crypto_core.database.qualified_sql import text
 from crypto_core.database.schema import incident, journal
 from crypto_core.database.state import incident_changes
+from crypto_core.database.state.incident_records import EvidencePiece, Present
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.state.journal_entry import told_in, witnessed
 from crypto_core.database.state.leases import StepLease
-from crypto_core.errors import EvidenceError
 from crypto_core.guard.guarded_change import Outcome
 from crypto_core.guard.held_step import held_step
-from crypto_core.incident_records import EvidencePiece, Present
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import EvidenceError
 
 PRESENT_SECONDS = 60.0
 """After this long without activity an operator no longer counts as present."""

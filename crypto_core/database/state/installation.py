@@ -10,12 +10,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from crypto_core import errors
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.dialect import READ_ONLY
 from crypto_core.database.qualified_sql import text
 from crypto_core.database.schema import SCHEMA
-from crypto_core.text.clean_text import clean
+from crypto_core.values import errors
+from crypto_core.values.clean_text import clean
 
 VERSION = "0020"
 """The schema's version: the last one in database/migrations."""

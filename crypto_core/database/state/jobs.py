@@ -18,7 +18,7 @@ from crypto_core.database.connection.engine import connected
 from crypto_core.database.connection.transactions import repeated_if_rolled_back
 from crypto_core.database.dialect import clock, seconds_ago
 from crypto_core.database.schema import job, job_chunk, job_runner, job_token
-from crypto_core.errors import UnknownJobError
+from crypto_core.values.errors import UnknownJobError
 
 RUNNING, PAUSED, DONE, CANCELLED, FAILED = "running", "paused", "done", "cancelled", "failed"
 

@@ -25,12 +25,12 @@ from crypto_core.database.schema import SCHEMA
 from crypto_core.database.schema import journal as table
 from crypto_core.database.schema import journal_end as end
 from crypto_core.database.state.journal_entry import entry_of, selecting, told_in
-from crypto_core.errors import DatabaseError, DatabaseTimeoutError
 from crypto_core.guard.guarded_change import TEXT, Outcome
 from crypto_core.guard.signature import SigningTime
 from crypto_core.proof.forms import FIRST, JournalEntry, WrittenLast
 from crypto_core.proof.journal import Chain
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import DatabaseError, DatabaseTimeoutError
 
 __all__ = ["FIRST", "EntryFilter", "Journal", "JournalEntry", "chained"]
 

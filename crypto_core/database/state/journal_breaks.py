@@ -16,7 +16,6 @@ from crypto_core.database.state.installation import require_schemas
 from crypto_core.database.state.journal import chained, written_last
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints, stored_checkpoints
 from crypto_core.database.state.journal_verification import MOST_LOST, JournalCheck
-from crypto_core.errors import RefusedError
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent, Danger, document_digest
 from crypto_core.guard.guard import Guard
@@ -24,9 +23,10 @@ from crypto_core.guard.guarded_change import Ended, GuardedChange, Outcome, Run
 from crypto_core.guard.operations import BY_NAME
 from crypto_core.proof.forms import Checkpoint, JournalBreak, JournalEntry, SignedEntry
 from crypto_core.proof.journal import JournalContents
-from crypto_core.text.clean_text import CleanText, clean, cleans
-from crypto_core.text.json_records import JsonRecord, shape
-from crypto_core.text.moments import in_utc
+from crypto_core.values.clean_text import CleanText, clean, cleans
+from crypto_core.values.errors import RefusedError
+from crypto_core.values.json_records import JsonRecord, shape
+from crypto_core.values.moments import in_utc
 
 SUBJECT = "journal"
 _ACTION = BY_NAME["journal break"].journaled_as

@@ -28,11 +28,11 @@ from crypto_core.database.state.installation import require_schemas
 from crypto_core.database.state.journal import Journal, chained, written_last
 from crypto_core.database.state.journal_entry import microseconds, moment_of
 from crypto_core.database.state.journal_verification import ACTION, JournalCheck, break_from, check
-from crypto_core.errors import RefusedError, SettingsError
 from crypto_core.guard.guard import Guard
 from crypto_core.guard.signature import Signature, Signer, asking
 from crypto_core.proof import forms
 from crypto_core.proof.journal import JournalVerification
+from crypto_core.values.errors import RefusedError, SettingsError
 
 _LOOK = "Look at all that is wrong: keydeck journal verify."
 

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from crypto_core.database.state.journal import chained, written_last
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints, stored_checkpoints
-from crypto_core.errors import RefusedError
 from crypto_core.lists.new_files import new_file
 from crypto_core.proof.forms import (
     LARGEST_LINE,
@@ -24,7 +23,8 @@ from crypto_core.proof.forms import (
     export_head,
     export_lines,
 )
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import RefusedError
 
 FORM = 1
 

@@ -9,8 +9,8 @@ from typing import Any
 from crypto_core.guard.signature import Signer, asking
 from crypto_core.proof import forms
 from crypto_core.proof.journal import NOT_ANCHORED, JournalVerdict, JournalVerification
-from crypto_core.text.clean_text import CleanText, clean, cleans
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.values.clean_text import CleanText, clean, cleans
+from crypto_core.values.json_records import JsonRecord, shape
 
 ACTION = forms.CHECKPOINT
 MOST_LOST = 1_000

@@ -30,10 +30,10 @@ from sqlalchemy import Connection, Engine, Row
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.connection.transactions import repeated_if_rolled_back
 from crypto_core.database.qualified_sql import text
-from crypto_core.errors import DatabaseError, DutyLostError, RefusedError, StepLostError
 from crypto_core.guard.held_step import holding
-from crypto_core.text.clean_text import clean, cleans
-from crypto_core.text.moments import in_utc
+from crypto_core.values.clean_text import clean, cleans
+from crypto_core.values.errors import DatabaseError, DutyLostError, RefusedError, StepLostError
+from crypto_core.values.moments import in_utc
 
 _log = logging.getLogger(__name__)
 

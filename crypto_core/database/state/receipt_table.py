@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
+from crypto_core.aws.receipts.receipt import LostReceipts, Receipt
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.qualified_sql import text
 from crypto_core.database.schema import FUNCTIONS
-from crypto_core.receipts.receipt import LostReceipts, Receipt
 
 _log = logging.getLogger(__name__)
 _WRITE = text(f"SELECT {FUNCTIONS['receipt']}(CAST(:receipts AS jsonb))")

@@ -17,10 +17,10 @@ from crypto_core.database.dialect import place_oid
 from crypto_core.database.qualified_sql import text
 from crypto_core.database.tokens.placed_tables import found_on_path
 from crypto_core.database.tokens.tables import TokenTable, placed_names
-from crypto_core.errors import RefusedError
-from crypto_core.text.clean_text import CleanText, clean, cleans
-from crypto_core.text.counts import listed
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.values.clean_text import CleanText, clean, cleans
+from crypto_core.values.counts import listed
+from crypto_core.values.errors import RefusedError
+from crypto_core.values.json_records import JsonRecord, shape
 
 ENVELOPE_CHARACTERS = 400
 """No envelope is shorter: a data key that KMS wrapped has 152 bytes and more, and is in base64 twice."""

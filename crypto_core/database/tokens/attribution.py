@@ -16,8 +16,7 @@ from datetime import datetime
 from itertools import islice
 from threading import Event
 
-from crypto_core import errors
-from crypto_core.cancellation import stop_if
+from crypto_core.aws.receipts.call_subject import CallSubject
 from crypto_core.database.tokens.attribution_cache import (
     About,
     AttributionCache,
@@ -29,14 +28,15 @@ from crypto_core.database.tokens.census import Census, GroupCount
 from crypto_core.database.tokens.store import StoredToken, TokenScope, TokenStore, digest
 from crypto_core.database.tokens.token_patterns import holds_whole_envelope
 from crypto_core.envelope import ENVELOPE_FORMATS, parse
-from crypto_core.errors import CredentialsError, KmsAccessDeniedError, KmsError, KmsUnreachableError
 from crypto_core.keyring.data_keys import KeyAnswer
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.lists.coverage import Evidence
-from crypto_core.receipts.call_subject import CallSubject
-from crypto_core.text.clean_text import clean
-from crypto_core.text.counts import counted
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.values import errors
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.clean_text import clean
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import CredentialsError, KmsAccessDeniedError, KmsError, KmsUnreachableError
+from crypto_core.values.json_records import JsonRecord, shape
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,8 @@ from crypto_core.database.dialect import privilege_on
 from crypto_core.database.schema import key_answer
 from crypto_core.database.state.installation import is_newer
 from crypto_core.database.tokens.expressions import is_among, unnested
-from crypto_core.errors import DatabaseError
-from crypto_core.key_names import is_key_arn, same_key
+from crypto_core.values.errors import DatabaseError
+from crypto_core.values.key_names import is_key_arn, same_key
 
 SHA256_BYTES = 32
 

@@ -25,11 +25,11 @@ from crypto_core.database.tokens.fingerprints import not_indexed
 from crypto_core.database.tokens.store import StoredToken, digest
 from crypto_core.database.tokens.tables import TokenColumn
 from crypto_core.envelope import Format, classify
-from crypto_core.errors import MissingSchemaError
 from crypto_core.guard.guarded_change import Outcome
-from crypto_core.key_names import same_key
-from crypto_core.references import TokenRef
-from crypto_core.secret import Secret
+from crypto_core.values.errors import MissingSchemaError
+from crypto_core.values.key_names import same_key
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import Secret
 
 _MOST = 50
 _PAGE = 1_000

@@ -17,11 +17,11 @@ from crypto_core.database.tokens.attached_code import UPDATE, AttachedCode, atta
 from crypto_core.database.tokens.decoys import NO_DECOYS, Decoys, ReadDecoys, no_decoys
 from crypto_core.database.tokens.placed_tables import NAMED, hidden_rows, placed_tables, view_columns
 from crypto_core.database.tokens.tables import PLATFORM_TABLES, IdKind, TokenColumn, TokenTable, placed_names
-from crypto_core.errors import InvalidReferenceError
-from crypto_core.references import RowRef, TokenRef, composite_id
-from crypto_core.text.clean_text import CleanText, clean
-from crypto_core.text.counts import listed
-from crypto_core.text.typed_names import meant
+from crypto_core.values.clean_text import CleanText, clean
+from crypto_core.values.counts import listed
+from crypto_core.values.errors import InvalidReferenceError
+from crypto_core.values.references import RowRef, TokenRef, composite_id
+from crypto_core.values.typed_names import meant
 
 
 @dataclass(frozen=True, slots=True)

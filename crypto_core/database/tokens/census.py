@@ -34,8 +34,8 @@ from crypto_core.database.tokens.token_source import (
     token_source,
 )
 from crypto_core.envelope import Format
-from crypto_core.references import TokenRef
-from crypto_core.text.counts import counted
+from crypto_core.values.counts import counted
+from crypto_core.values.references import TokenRef
 
 SESSIONS = 3
 """As many as PostgreSQL itself takes for one statement."""

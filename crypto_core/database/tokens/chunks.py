@@ -31,8 +31,8 @@ from crypto_core.database.state.jobs import LIVELY_SECONDS
 from crypto_core.database.tokens.store import TokenScope, TokenStore
 from crypto_core.database.tokens.tables import Picked, TokenColumn
 from crypto_core.database.tokens.token_source import TokenSource
-from crypto_core.errors import LeaseLostError
-from crypto_core.references import TokenRef
+from crypto_core.values.errors import LeaseLostError
+from crypto_core.values.references import TokenRef
 
 CHUNK = 5_000
 ROUNDS = 10

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from crypto_core.envelope import Format
-from crypto_core.references import TokenRef
-from crypto_core.text.counts import counted
-from crypto_core.text.json_records import JsonRecord, made, shape
+from crypto_core.values.counts import counted
+from crypto_core.values.json_records import JsonRecord, made, shape
+from crypto_core.values.references import TokenRef
 
 DECOY_SIGN = "◇"
 

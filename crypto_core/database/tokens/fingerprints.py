@@ -23,9 +23,9 @@ from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.expressions import digest_of, is_among, unnested
 from crypto_core.database.tokens.tables import TokenColumn
 from crypto_core.database.tokens.token_source import TokenSource
-from crypto_core.references import TokenRef
-from crypto_core.secret import Secret
-from crypto_core.text.clean_text import cleans
+from crypto_core.values.clean_text import cleans
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import Secret
 
 Carrier = Callable[[sa.Connection, Sequence[tuple[TokenRef, bytes, bytes]]], None]
 """Keeps the index of tokens true: the references with their old and new digests."""

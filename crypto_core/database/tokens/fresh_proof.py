@@ -24,9 +24,6 @@ from threading import Event
 
 from sqlalchemy import Connection
 
-from crypto_core import errors
-from crypto_core.cancellation import stop_if
-from crypto_core.cipher import TokenCipher
 from crypto_core.database.connection.engine import told_apart
 from crypto_core.database.connection.lock_holders import wait_for_writers
 from crypto_core.database.tokens import attribution, lost_tokens
@@ -39,14 +36,17 @@ from crypto_core.database.tokens.sweep.results import Sweep
 from crypto_core.database.tokens.sweep.service import SweepService
 from crypto_core.database.tokens.tables import TokenColumn
 from crypto_core.envelope import ENVELOPE_FORMATS, Format, parse
-from crypto_core.key_names import same_key
+from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.lists.coverage import Evidence
-from crypto_core.references import TokenRef
-from crypto_core.text.clean_text import cleans
-from crypto_core.text.counts import counted
-from crypto_core.text.json_records import JsonRecord, shape
-from crypto_core.text.moments import in_utc
+from crypto_core.values import errors
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.clean_text import cleans
+from crypto_core.values.counts import counted
+from crypto_core.values.json_records import JsonRecord, shape
+from crypto_core.values.key_names import same_key
+from crypto_core.values.moments import in_utc
+from crypto_core.values.references import TokenRef
 
 COUNTS = 4
 """Counts, where the platform changes tokens between count and KMS's answers."""

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from crypto_core.cipher import sealed_for_another_row
 from crypto_core.database.tokens.attribution import Attributor
 from crypto_core.database.tokens.inventory import Inventory
 from crypto_core.database.tokens.inventory_row import InventoryRow
 from crypto_core.database.tokens.store import TokenStore
 from crypto_core.envelope import TAG_BYTES, Envelope, Format, is_respelt, parse
-from crypto_core.errors import DatabaseError, EnvelopeError, InvalidCiphertextError, WrongBindingError
+from crypto_core.keyring.cipher import sealed_for_another_row
 from crypto_core.keyring.data_keys import KeyAnswer
 from crypto_core.lists.coverage import Evidence
-from crypto_core.references import TokenRef
-from crypto_core.text.clean_text import NO_TEXT, CleanText, clean
-from crypto_core.text.json_records import JsonRecord, made, shape
+from crypto_core.values.clean_text import NO_TEXT, CleanText, clean
+from crypto_core.values.errors import DatabaseError, EnvelopeError, InvalidCiphertextError, WrongBindingError
+from crypto_core.values.json_records import JsonRecord, made, shape
+from crypto_core.values.references import TokenRef
 
 
 @dataclass(frozen=True, slots=True)

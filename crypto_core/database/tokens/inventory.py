@@ -11,7 +11,6 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, func, select
 
-from crypto_core.cancellation import stop_if
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.tokens.attribution_cache import AttributionCache, KnownAttribution, Wrapping
 from crypto_core.database.tokens.catalogue import Catalogue, LiveCatalogue
@@ -27,12 +26,13 @@ from crypto_core.database.tokens.table_scan import Position, Search, Walker
 from crypto_core.database.tokens.tables import Picked
 from crypto_core.database.tokens.token_groups import MOST_GROUPS, GroupBy, GroupTally, TokenGroups
 from crypto_core.envelope import Format
-from crypto_core.errors import InvalidReferenceError, RowVanishedError
 from crypto_core.lists.coverage import Evidence
 from crypto_core.lists.filter_language import Clause, parse_filter, terms_of
 from crypto_core.lists.paging import Cursor, Page, Query, unknown_sort
-from crypto_core.references import TokenRef
-from crypto_core.text.clean_text import NO_TEXT
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.clean_text import NO_TEXT
+from crypto_core.values.errors import InvalidReferenceError, RowVanishedError
+from crypto_core.values.references import TokenRef
 
 __all__ = ["FIELDS", "Inventory", "InventoryRow", "SortKey"]
 

@@ -13,9 +13,9 @@ from crypto_core.findings.finding import FORMAT_SEVERITY, Severity
 from crypto_core.lists.coverage import Evidence
 from crypto_core.lists.sheet import NOTHING, Reader, Sheet, SheetField, Words
 from crypto_core.lists.tone import Tone
-from crypto_core.references import TokenRef
-from crypto_core.text.clean_text import CleanText, clean
-from crypto_core.text.json_records import JsonRecord, made, shape
+from crypto_core.values.clean_text import CleanText, clean
+from crypto_core.values.json_records import JsonRecord, made, shape
+from crypto_core.values.references import TokenRef
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from crypto_core.database.connection.engine import connected
 from crypto_core.database.schema import job_token
 from crypto_core.database.tokens.expressions import is_among
 from crypto_core.database.tokens.tables import TokenColumn
-from crypto_core.references import TokenRef
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.references import TokenRef
 
 _PAGE = 5_000
 

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from functools import partial
 from threading import Event
 
-from crypto_core.cancellation import stop_if
 from crypto_core.database.tokens.fresh_proof import FreshProof
 from crypto_core.database.tokens.lost_tokens import OpeningResult, StoredValue, TokenTrial, TriedToken
 from crypto_core.database.tokens.store import StoredToken, TokenScope, TokenStore
 from crypto_core.envelope import ENVELOPE_FORMATS
-from crypto_core.errors import RefusedError
-from crypto_core.key_names import same_key
 from crypto_core.keyring.kms_keyring import KmsKeyring
-from crypto_core.text.counts import counted
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import RefusedError
+from crypto_core.values.key_names import same_key
 
 MOST_OPENED = 1_000
 

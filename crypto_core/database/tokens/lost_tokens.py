@@ -12,17 +12,17 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from crypto_core import errors
+from crypto_core.aws.receipts.call_subject import CallSubject
 from crypto_core.database.tokens.attribution import HOLDING
 from crypto_core.database.tokens.store import StoredToken
 from crypto_core.database.tokens.token_patterns import holds_whole_envelope
 from crypto_core.envelope import open_envelope, parse
 from crypto_core.keyring.kms_keyring import KmsKeyring
-from crypto_core.receipts.call_subject import CallSubject
-from crypto_core.references import TokenRef
-from crypto_core.text.clean_text import clean, cleans
-from crypto_core.text.counts import listed
-from crypto_core.text.json_records import JsonRecord, made, shape
+from crypto_core.values import errors
+from crypto_core.values.clean_text import clean, cleans
+from crypto_core.values.counts import listed
+from crypto_core.values.json_records import JsonRecord, made, shape
+from crypto_core.values.references import TokenRef
 
 NAMED = 5
 

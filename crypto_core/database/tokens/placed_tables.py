@@ -23,9 +23,9 @@ from crypto_core.database.dialect import place_oid
 from crypto_core.database.qualified_sql import text
 from crypto_core.database.schema import SCHEMA
 from crypto_core.database.tokens.tables import TokenTable, placed_names
-from crypto_core.references import table_name
-from crypto_core.text.clean_text import CleanText, clean
-from crypto_core.text.counts import listed
+from crypto_core.values.clean_text import CleanText, clean
+from crypto_core.values.counts import listed
+from crypto_core.values.references import table_name
 
 NAMED = 10
 

@@ -8,7 +8,6 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.sql.expression import TableClause
 
-from crypto_core import errors
 from crypto_core.database.connection.lock_holders import LOCK_NOT_AVAILABLE
 from crypto_core.database.connection.transactions import ON_OWN_PATH
 from crypto_core.database.dialect import place_oid
@@ -17,8 +16,9 @@ from crypto_core.database.tokens import expressions as sql
 from crypto_core.database.tokens.attached_code import write_obstacles
 from crypto_core.database.tokens.tables import TokenTable
 from crypto_core.database.tokens.token_source import whole_bytes, whole_value
-from crypto_core.text.clean_text import clean
-from crypto_core.text.counts import counted
+from crypto_core.values import errors
+from crypto_core.values.clean_text import clean
+from crypto_core.values.counts import counted
 
 _IMPATIENT = text(
     "SELECT txid_current(), CASE WHEN current_setting('lock_timeout') = '0' "

@@ -20,7 +20,6 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from crypto_core import errors
 from crypto_core.database.connection.engine import connected, finish_with_next, own_entries
 from crypto_core.database.connection.lock_holders import LOCK_NOT_AVAILABLE
 from crypto_core.database.connection.transactions import (
@@ -43,10 +42,11 @@ from crypto_core.database.tokens.written_rows import WrittenRows
 from crypto_core.envelope import ENVELOPE_FORMATS, STORED_PREFIXES, Format, classify, parse
 from crypto_core.guard.held_step import require_held
 from crypto_core.keyring.data_keys import KeyAnswer
-from crypto_core.references import TokenRef
-from crypto_core.secret import Secret
-from crypto_core.text.counts import counted, listed
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.values import errors
+from crypto_core.values.counts import counted, listed
+from crypto_core.values.json_records import JsonRecord, shape
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import Secret
 
 
 @dataclass(frozen=True, slots=True)

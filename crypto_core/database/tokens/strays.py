@@ -29,8 +29,8 @@ from crypto_core.envelope import (
     Format,
     at_least,
 )
-from crypto_core.references import TokenRef
-from crypto_core.text.counts import counted
+from crypto_core.values.counts import counted
+from crypto_core.values.references import TokenRef
 
 NAMED = 5
 """References that are named of many."""

@@ -22,13 +22,13 @@ from typing import Any, ClassVar
 
 import sqlalchemy as sa
 
-from crypto_core.cancellation import stop_if
 from crypto_core.database.tokens.expressions import apart
 from crypto_core.database.tokens.inventory_expressions import ColumnPlace
 from crypto_core.database.tokens.inventory_filter_sql import Matcher
 from crypto_core.database.tokens.key_expressions import KeyView
 from crypto_core.database.tokens.orders import ColumnOrder, Value
 from crypto_core.lists.paging import Query
+from crypto_core.values.cancellation import stop_if
 
 LASTS_SECONDS = 60.0
 LISTS = 4

@@ -15,10 +15,10 @@ from typing import Any
 
 from sqlalchemy import and_, or_, select
 
-from crypto_core.cancellation import stop_if
 from crypto_core.database.tokens.inventory_expressions import ColumnPlace
 from crypto_core.database.tokens.orders import Value
 from crypto_core.database.tokens.survey import Survey, Surveyor
+from crypto_core.values.cancellation import stop_if
 
 NEAR = 20_000
 """Rows looked at one by one before a scan of all is worth it."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from crypto_core.database.tokens.decoys import Decoy
-from crypto_core.references import TokenRef, id_parts, split_name, token_ref
+from crypto_core.values.references import TokenRef, id_parts, split_name, token_ref
 
 READ_DIRECTLY = ("", "text", "varchar")
 """Types whose values are their own text; "" is an unknown type."""

@@ -24,7 +24,7 @@ from crypto_core.database.tokens.expressions import (
 from crypto_core.database.tokens.inventory_expressions import ColumnPlace
 from crypto_core.database.tokens.key_expressions import KeyView
 from crypto_core.envelope import Format
-from crypto_core.text.clean_text import CleanText, clean
+from crypto_core.values.clean_text import CleanText, clean
 
 MOST_GROUPS = 1_000
 KEY_NOT_KNOWN = "unknown"

@@ -23,7 +23,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, func
 
 from crypto_core import envelope
-from crypto_core.errors import EnvelopeError
+from crypto_core.values.errors import EnvelopeError
 
 LEAST_CHARACTERS = 40
 LEAST_OF_A_TOKEN = 10

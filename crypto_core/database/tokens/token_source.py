@@ -25,7 +25,7 @@ from crypto_core.database.tokens.decoys import Decoy
 from crypto_core.database.tokens.expressions import digest_of, id_text, text_of
 from crypto_core.database.tokens.page_ranges import rows_between
 from crypto_core.database.tokens.tables import TokenColumn, TokenTable
-from crypto_core.references import TokenRef, token_ref
+from crypto_core.values.references import TokenRef, token_ref
 
 
 def is_decoy(table: TokenTable, rows: Any, decoys: Iterable[Decoy]) -> sa.ColumnElement[bool]:

@@ -21,7 +21,6 @@ from typing import Any
 
 from sqlalchemy import Engine, and_, select
 
-from crypto_core.cipher import TokenCipher
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.qualified_sql import text
 from crypto_core.database.schema import journal
@@ -30,10 +29,17 @@ from crypto_core.database.state.journal import Journal
 from crypto_core.database.state.journal_entry import told_in, witnessed
 from crypto_core.database.tokens.decoys import NO_DECOYS, Decoy, Decoys, DecoyToken
 from crypto_core.envelope import Format, classify
-from crypto_core.errors import ConflictError, IncorrectKeyError, KeydeckError, RefusedError, UntrustedKeyError
+from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.keyring.kms_keyring import KmsKeyring
-from crypto_core.references import TokenRef
-from crypto_core.secret import Secret
+from crypto_core.values.errors import (
+    ConflictError,
+    IncorrectKeyError,
+    KeydeckError,
+    RefusedError,
+    UntrustedKeyError,
+)
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import Secret
 
 LIST = TokenRef("keydeck.tripwire", "document", "1")
 """The row that the document is bound to, as KMS's records name it."""

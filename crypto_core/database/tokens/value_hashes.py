@@ -20,8 +20,8 @@ from crypto_core.database.tokens.catalogue import Catalogue
 from crypto_core.database.tokens.expressions import is_among
 from crypto_core.database.tokens.tables import TokenColumn
 from crypto_core.database.tokens.token_source import token_source
-from crypto_core.errors import MissingSchemaError
-from crypto_core.references import TokenRef, token_ref
+from crypto_core.values.errors import MissingSchemaError
+from crypto_core.values.references import TokenRef, token_ref
 
 _AT_ONCE = 10_000
 _MOST_OLDER = 200

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from crypto_core import errors
-from crypto_core.cipher import TokenCipher
 from crypto_core.database.tokens.store import StoredToken
 from crypto_core.envelope import DEV_KEY, Format, open_dev
+from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.keyring.data_keys import KeyAnswer
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.log.observation import SILENT, Observer
-from crypto_core.secret import Secret
+from crypto_core.values import errors
+from crypto_core.values.secret import Secret
 
 
 @dataclass(frozen=True, slots=True)

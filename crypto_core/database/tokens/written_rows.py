@@ -17,9 +17,9 @@ from crypto_core.database.connection.engine import connected, finish_with_next, 
 from crypto_core.database.qualified_sql import text
 from crypto_core.database.tokens.attached_code import write_obstacles
 from crypto_core.database.tokens.tables import TokenTable
-from crypto_core.errors import ForeignWriteError
-from crypto_core.text.clean_text import clean
-from crypto_core.text.counts import listed
+from crypto_core.values.clean_text import clean
+from crypto_core.values.counts import listed
+from crypto_core.values.errors import ForeignWriteError
 
 _NOT_OURS = text(
     """

@@ -20,8 +20,8 @@ from crypto_core.incidents.tokens.token_action import AgreedRun, TokenAction, mu
 from crypto_core.incidents.tokens.toolbox import in_short
 from crypto_core.incidents.tokens.verification_result import listed
 from crypto_core.incidents.tool_services import ToolServices
-from crypto_core.text.clean_text import clean
-from crypto_core.text.counts import counted
+from crypto_core.values.clean_text import clean
+from crypto_core.values.counts import counted
 
 _NO_HURRY = "Changes nothing, revokes nothing. Containment does not wait: skip this where it takes too long."
 

@@ -17,7 +17,6 @@ from pathlib import Path
 from threading import Event, Lock
 
 from crypto_core.database.tokens.store import StoredToken
-from crypto_core.errors import AbilityBookError, NotConfirmedError
 from crypto_core.guard.consent import Consent, require
 from crypto_core.lists.own_file import make_own
 from crypto_core.providers.abilities import Ability, AbilityDraft, NotKnown, TokenAbilities, ask_further
@@ -28,11 +27,12 @@ from crypto_core.providers.registry import provider_of
 from crypto_core.providers.revocation import asked_digest
 from crypto_core.providers.token_dispatch import TokenAsking, hosts
 from crypto_core.providers.transport import Clock, Transport
-from crypto_core.references import TokenRef
-from crypto_core.secret import Secret
-from crypto_core.text.clean_text import clean
-from crypto_core.text.counts import counted
-from crypto_core.text.json_records import record_of
+from crypto_core.values.clean_text import clean
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import AbilityBookError, NotConfirmedError
+from crypto_core.values.json_records import record_of
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import Secret
 
 ABOUT = "abilities"
 """Tells a consent to these questions from one to ask whether tokens are alive."""

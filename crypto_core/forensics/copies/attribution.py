@@ -13,18 +13,18 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from threading import Event
 
-from crypto_core.cancellation import stop_if
 from crypto_core.database.tokens.attribution import lasting_silence
 from crypto_core.database.tokens.attribution_cache import Wrapping
 from crypto_core.database.tokens.decoys import ReadDecoys, no_decoys
-from crypto_core.errors import InvalidCiphertextError, KeyNotFoundError, KmsError
 from crypto_core.forensics.copies.report import GONE, CopyReport, Exposed, KeyEvidence, KeyNeed, ScanReport
 from crypto_core.forensics.copies.scan import ScanOfCopy
 from crypto_core.forensics.copies.tally import MOST_DISTINCT, OTHERS, CopyGroup, GroupKey
-from crypto_core.key_names import is_multi_region, same_key
 from crypto_core.keys.state import KeyState
 from crypto_core.lists.coverage import Coverage
-from crypto_core.text.clean_text import CleanText, clean
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.clean_text import CleanText, clean
+from crypto_core.values.errors import InvalidCiphertextError, KeyNotFoundError, KmsError
+from crypto_core.values.key_names import is_multi_region, same_key
 
 NO_HEADER = "its encrypted data keys don't begin as those of KMS do"
 NOT_ASKED = "KMS was not asked"

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from typing import IO
 
-from crypto_core.archives import tar_members, zip_members
-from crypto_core.archives.packings import LZ4, ZLIB, ZSTD, Packing, packing_of, unpacked
-from crypto_core.archives.streams import BLOCK, BrokenStreamError, ByteStream, UnpackingLimit, of_pieces
+from crypto_core.trail.archives import tar_members, zip_members
+from crypto_core.trail.archives.packings import LZ4, ZLIB, ZSTD, Packing, packing_of, unpacked
+from crypto_core.trail.archives.streams import BLOCK, BrokenStreamError, ByteStream, UnpackingLimit, of_pieces
 
 MAGIC = b"PGDMP"
 _CUSTOM = 1

@@ -14,7 +14,6 @@ from sqlalchemy import Engine
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.state.journal import Journal
 from crypto_core.envelope import ENVELOPE_FORMATS, Format
-from crypto_core.errors import DatabaseError, RefusedError
 from crypto_core.forensics.copies.attribution import CopyAttribution, Known
 from crypto_core.forensics.copies.copy_table import CopyRow, add_copy, registered_copies, remove_copy
 from crypto_core.forensics.copies.report import ENABLED, CopyReport, read_copy
@@ -22,9 +21,10 @@ from crypto_core.guard.guard import Guard
 from crypto_core.guard.guarded_change import Outcome
 from crypto_core.guard.operations import BY_NAME
 from crypto_core.keys.dependent_copies import NeedingCopies, NeedingCopy, ScannedCopy
-from crypto_core.text.clean_text import CleanText, clean, cleans
-from crypto_core.text.counts import counted
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.values.clean_text import CleanText, clean, cleans
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import DatabaseError, RefusedError
+from crypto_core.values.json_records import JsonRecord, shape
 
 ADD, REMOVE = BY_NAME["copies add"].name, BY_NAME["copies remove"].name
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,99}")

@@ -14,11 +14,11 @@ from enum import StrEnum
 from typing import Any, NoReturn, TypeVar
 
 from crypto_core.envelope import EDK_PREFIX_BYTES, ENVELOPE_FORMATS, PROVIDER_PREFIXES
-from crypto_core.errors import RefusedError
-from crypto_core.key_names import is_key_arn, same_key, short_key
 from crypto_core.lists.coverage import Coverage
-from crypto_core.text.clean_text import CleanText, clean, cleans
-from crypto_core.text.json_records import JsonRecord, JsonRecordError, made, record_of, shape
+from crypto_core.values.clean_text import CleanText, clean, cleans
+from crypto_core.values.errors import RefusedError
+from crypto_core.values.json_records import JsonRecord, JsonRecordError, made, record_of, shape
+from crypto_core.values.key_names import is_key_arn, same_key, short_key
 
 GONE = "gone"
 ENABLED = "Enabled"

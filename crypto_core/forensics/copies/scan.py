@@ -14,14 +14,14 @@ from pathlib import Path
 from threading import Event
 from typing import IO, Any
 
-from crypto_core.archives.streams import BLOCK, BrokenStreamError, ByteStream, of_pieces
-from crypto_core.cancellation import piped, stop_if
 from crypto_core.envelope import STORED_PREFIXES, Format
-from crypto_core.errors import KeydeckError
 from crypto_core.forensics.copies import values
 from crypto_core.forensics.copies.layers import Layers, PlainStream
 from crypto_core.forensics.copies.tally import Tally
-from crypto_core.text.clean_text import CleanText, clean
+from crypto_core.trail.archives.streams import BLOCK, BrokenStreamError, ByteStream, of_pieces
+from crypto_core.values.cancellation import piped, stop_if
+from crypto_core.values.clean_text import CleanText, clean
+from crypto_core.values.errors import KeydeckError
 
 STDIN = "-"
 

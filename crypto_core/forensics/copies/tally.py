@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from crypto_core.database.tokens.store import digest
 from crypto_core.envelope import Envelope, Format
 from crypto_core.forensics.copies.values import FoundValue
-from crypto_core.text.clean_text import CleanText, clean
+from crypto_core.values.clean_text import CleanText, clean
 
 MOST_DISTINCT = 2_000_000
 """Values that are told from others; of more, distinct ones are no longer counted."""

@@ -22,7 +22,7 @@ from crypto_core.envelope import (
     Format,
     parse,
 )
-from crypto_core.errors import EnvelopeError
+from crypto_core.values.errors import EnvelopeError
 
 LONGEST = MAX_STORED_CHARACTERS + 64
 """Bytes of the longest value, with its padding escaped."""

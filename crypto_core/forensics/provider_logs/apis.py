@@ -14,10 +14,10 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
-from crypto_core.errors import SettingsError
 from crypto_core.forensics.provider_logs.event import milliseconds_of
 from crypto_core.providers.endpoints import ATLASSIAN, SLACK, Endpoints
 from crypto_core.providers.messages import ProviderAnswer, Request, bearer, unexpected
+from crypto_core.values.errors import SettingsError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 _POSITION = re.compile(r"[\x21-\x7e]{1,1000}")

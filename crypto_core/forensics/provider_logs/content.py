@@ -13,9 +13,9 @@ from typing import Any
 
 import orjson
 
-from crypto_core.text.counts import counted
 from crypto_core.trail.record_reader import OversizeDocumentError, load_foreign
 from crypto_core.trail.sources.files.packed_logs import UnreadableError, unpacked
+from crypto_core.values.counts import counted
 
 LARGEST = 4 * 1024 * 1024
 """Bytes of the largest record that is read, and of the largest document that isn't lines or an array."""

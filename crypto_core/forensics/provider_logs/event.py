@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from crypto_core.text.clean_text import NO_TEXT, CleanText, clean
 from crypto_core.trail.record_reader import load
+from crypto_core.values.clean_text import NO_TEXT, CleanText, clean
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from threading import Event
 
-from crypto_core.cancellation import piped, stop_if
-from crypto_core.errors import InterruptedRunError
 from crypto_core.forensics.provider_logs.content import LARGEST, Malformed, records_in
 from crypto_core.forensics.provider_logs.event import ProviderEvent
 from crypto_core.forensics.provider_logs.mappings import MalformedEventError, read_event
 from crypto_core.forensics.provider_logs.store import STATED, CoverBook, ProviderLog, batches
-from crypto_core.text.clean_text import cleans
-from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.seen_file import FileName
 from crypto_core.trail.sources.files.find_files import NO_FILE, Walk, why
 from crypto_core.trail.sources.files.packed_logs import UnreadableError
+from crypto_core.values.cancellation import piped, stop_if
+from crypto_core.values.clean_text import cleans
+from crypto_core.values.errors import InterruptedRunError
+from crypto_core.values.json_records import JsonRecord, shape
 
 STDIN = "-"
 AT_ONCE = 5_000

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from crypto_core.cancellation import stop_if
-from crypto_core.errors import RefusedError
 from crypto_core.forensics.provider_logs.store import CoverBook, uncovered
 from crypto_core.forensics.provider_logs.token_hashes import TokenHashBook, digest_of
 from crypto_core.forensics.provider_logs.token_use import FRESH, TokenUses, place_of
@@ -23,11 +21,13 @@ from crypto_core.incidents.tokens.verification_result import listed
 from crypto_core.incidents.tool_services import ToolServices
 from crypto_core.lists.coverage import Coverage
 from crypto_core.providers.answers import HashedQuery
-from crypto_core.references import TokenRef, parse_reference
-from crypto_core.text.clean_text import clean
-from crypto_core.text.counts import counted, first_lines
-from crypto_core.text.moments import in_utc
 from crypto_core.trail.use.token_timeline import TokenUse
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.clean_text import clean
+from crypto_core.values.counts import counted, first_lines
+from crypto_core.values.errors import RefusedError
+from crypto_core.values.moments import in_utc
+from crypto_core.values.references import TokenRef, parse_reference
 
 QUERIES = 1_000
 """Tokens whose audit log queries are made."""

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from crypto_core.forensics.provider_logs.event import ProviderEvent, moment_of
-from crypto_core.text.clean_text import NO_TEXT, CleanText, clean
+from crypto_core.values.clean_text import NO_TEXT, CleanText, clean
 
 Path = tuple[str, ...]
 """Names one within the other; `*` is the first of a list that has the rest."""

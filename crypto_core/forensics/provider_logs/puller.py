@@ -10,8 +10,6 @@ from threading import Event
 from sqlalchemy import delete, select
 from sqlalchemy.dialects.sqlite import insert
 
-from crypto_core.cancellation import stop_if
-from crypto_core.errors import InterruptedRunError, RefusedError
 from crypto_core.forensics.provider_logs.apis import LOG_APIS, LogApi, LogPage, require_name, trouble_of
 from crypto_core.forensics.provider_logs.content import Malformed, record_of
 from crypto_core.forensics.provider_logs.event import ProviderEvent, milliseconds_of, moment_of
@@ -28,8 +26,10 @@ from crypto_core.forensics.provider_logs.store import (
 from crypto_core.providers.endpoints import Endpoints
 from crypto_core.providers.messages import NoAnswer, sendable
 from crypto_core.providers.transport import Clock, Transport
-from crypto_core.secret import Secret
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.errors import InterruptedRunError, RefusedError
+from crypto_core.values.json_records import JsonRecord, shape
+from crypto_core.values.secret import Secret
 
 LATE = timedelta(minutes=10)
 """So late events may still come: the last minutes of a window are not counted as covered."""

@@ -32,15 +32,15 @@ from sqlalchemy import (
     text,
 )
 
-from crypto_core.errors import EventStoreError, EventVanishedError
 from crypto_core.forensics.provider_logs.event import ProviderEvent, milliseconds_of, moment_of
-from crypto_core.text.clean_text import clean, cleans
-from crypto_core.text.json_records import JsonRecord, shape
-from crypto_core.text.moments import in_utc
 from crypto_core.trail.record_compression import DictionaryPacker
 from crypto_core.trail.store.database import StoreFile
 from crypto_core.trail.store.pulls import add_window
 from crypto_core.trail.store.schema import insert, numbers, texts
+from crypto_core.values.clean_text import clean, cleans
+from crypto_core.values.errors import EventStoreError, EventVanishedError
+from crypto_core.values.json_records import JsonRecord, shape
+from crypto_core.values.moments import in_utc
 
 VERSION = 1
 """Kept in provider_layout; tables of a higher one are not touched."""

@@ -10,12 +10,12 @@ from threading import Event
 
 from crypto_core.forensics.provider_logs.event import ProviderEvent
 from crypto_core.forensics.provider_logs.store import LogSummary, ProviderLog, UseGroup
-from crypto_core.text.clean_text import cleans
-from crypto_core.text.moments import in_utc
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.use.filter_builder import term
 from crypto_core.trail.use.token_timeline import short_name
 from crypto_core.trail.use.tokens import OPENED
+from crypto_core.values.clean_text import cleans
+from crypto_core.values.moments import in_utc
 
 BEFORE_USE = timedelta(minutes=60)
 """So long after an opening a use counts as one that may have come of it."""

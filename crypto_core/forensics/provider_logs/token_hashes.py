@@ -18,10 +18,10 @@ from crypto_core.forensics.provider_logs.event import milliseconds_of, moment_of
 from crypto_core.forensics.provider_logs.mappings import hash_of
 from crypto_core.forensics.provider_logs.store import bring_up_to_date, is_there, token_hash
 from crypto_core.providers.service import ProviderService
-from crypto_core.references import TokenRef
-from crypto_core.text.clean_text import CleanText, clean
-from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.store.database import StoreFile
+from crypto_core.values.clean_text import CleanText, clean
+from crypto_core.values.json_records import JsonRecord, shape
+from crypto_core.values.references import TokenRef
 
 
 @dataclass(frozen=True, slots=True)

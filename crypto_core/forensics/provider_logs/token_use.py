@@ -16,9 +16,6 @@ from crypto_core.forensics.provider_logs.token_hashes import KnownHash, TokenHas
 from crypto_core.lists.coverage import Coverage
 from crypto_core.lists.paging import Query
 from crypto_core.providers.registry import provider_of_row
-from crypto_core.text.clean_text import clean
-from crypto_core.text.counts import counted
-from crypto_core.text.moments import in_utc
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.use.filter_builder import term
@@ -31,6 +28,9 @@ from crypto_core.trail.use.token_timeline import (
     UseCertainty,
 )
 from crypto_core.trail.use.tokens import OPENED
+from crypto_core.values.clean_text import clean
+from crypto_core.values.counts import counted
+from crypto_core.values.moments import in_utc
 
 
 @dataclass(frozen=True, slots=True)

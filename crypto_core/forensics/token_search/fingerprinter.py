@@ -29,8 +29,8 @@ from crypto_core.envelope import classify
 from crypto_core.envelope.encryption_context import encode
 from crypto_core.forensics.token_search.target_tokens import trimmed
 from crypto_core.keyring.kms_keyring import KmsKeyring
-from crypto_core.references import TokenRef
-from crypto_core.secret import DataKey, Secret, exposed
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import DataKey, Secret, exposed
 
 CONTEXT = {"keydeck:purpose": "index of tokens"}
 """The encryption context that the index's key is wrapped with: no envelope has it."""

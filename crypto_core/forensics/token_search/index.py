@@ -15,7 +15,6 @@ from time import monotonic
 
 from sqlalchemy import Connection, Engine
 
-from crypto_core.cancellation import stop_if
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.state.installation import require_schemas
 from crypto_core.database.tokens.catalogue import LiveCatalogue
@@ -30,7 +29,6 @@ from crypto_core.database.tokens.store import StoredToken, TokenScope, TokenStor
 from crypto_core.database.tokens.tables import TokenColumn
 from crypto_core.database.tokens.token_source import token_source
 from crypto_core.envelope import ENVELOPE_FORMATS
-from crypto_core.errors import DatabaseError, KeydeckError, RefusedError
 from crypto_core.forensics.token_search.fingerprinter import Fingerprinter, make_key, open_key
 from crypto_core.forensics.token_search.index_plan import (
     BUILD,
@@ -49,9 +47,11 @@ from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.reencryption.bulk.ports import Opened
 from crypto_core.reencryption.plan import RunProgress
 from crypto_core.reencryption.verification import Verifier
-from crypto_core.references import TokenRef
-from crypto_core.secret import Secret
-from crypto_core.text.counts import counted
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import DatabaseError, KeydeckError, RefusedError
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import Secret
 
 
 @dataclass(slots=True)

@@ -10,10 +10,10 @@ from datetime import datetime
 from crypto_core.database.tokens.fingerprints import OutsideRows
 from crypto_core.guard.consent import Danger
 from crypto_core.lists.coverage import Coverage
-from crypto_core.references import TokenRef
-from crypto_core.text.clean_text import cleans
-from crypto_core.text.counts import counted
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.values.clean_text import cleans
+from crypto_core.values.counts import counted
+from crypto_core.values.json_records import JsonRecord, shape
+from crypto_core.values.references import TokenRef
 
 BUILD, DROP = "whose index build", "whose index drop"
 

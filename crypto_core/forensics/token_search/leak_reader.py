@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 
 from crypto_core.database.tokens.token_patterns import LEAST_OF_A_TOKEN
 from crypto_core.envelope import MAX_TOKEN_BYTES, PROVIDER_PREFIXES, classify
-from crypto_core.errors import InvalidTokenError
 from crypto_core.forensics.token_search.target_tokens import (
     HASH_FIELD,
     MOST_WANTED,
@@ -25,8 +24,9 @@ from crypto_core.forensics.token_search.target_tokens import (
     why_not_wanted,
 )
 from crypto_core.reencryption.replacing_token.validation import pasted
-from crypto_core.secret import Secret, exposed
-from crypto_core.text.counts import counted
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import InvalidTokenError
+from crypto_core.values.secret import Secret, exposed
 
 _LEVELS = 4
 """How often a text may have been escaped."""

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from crypto_core.lists.coverage import Coverage
-from crypto_core.references import TokenRef
-from crypto_core.text.clean_text import clean, cleans
-from crypto_core.text.counts import counted, listed
-from crypto_core.text.json_records import JsonRecord, made, shape
+from crypto_core.values.clean_text import clean, cleans
+from crypto_core.values.counts import counted, listed
+from crypto_core.values.json_records import JsonRecord, made, shape
+from crypto_core.values.references import TokenRef
 
 _NAMED = 20
 

@@ -15,14 +15,12 @@ from hmac import compare_digest
 from threading import Event, Lock
 from time import monotonic
 
-from crypto_core.cancellation import stop_if
 from crypto_core.database.tokens.backups import replaced_values, replaced_when
 from crypto_core.database.tokens.catalogue import Catalogue, LiveCatalogue
 from crypto_core.database.tokens.store import StoredToken, TokenScope, TokenStore
 from crypto_core.database.tokens.tables import TokenColumn
 from crypto_core.database.tokens.value_opener import ValueOpener
 from crypto_core.envelope import TOKENS_OF, Format
-from crypto_core.errors import MissingGrantError, MissingSchemaError
 from crypto_core.forensics.token_search.fingerprinter import Fingerprinter
 from crypto_core.forensics.token_search.index import TokenIndex
 from crypto_core.forensics.token_search.leak_reader import leaked_tokens
@@ -45,9 +43,11 @@ from crypto_core.reencryption.bulk.ports import Opened
 from crypto_core.reencryption.bulk.token_opener import NOT_AN_ENVELOPE
 from crypto_core.reencryption.plan import RunProgress
 from crypto_core.reencryption.verification import Verifier
-from crypto_core.references import TokenRef
-from crypto_core.secret import Secret
-from crypto_core.text.counts import counted
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import MissingGrantError, MissingSchemaError
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import Secret
 
 EXAMPLES = 20
 """Values that could not be compared and are named."""

@@ -15,10 +15,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from crypto_core.envelope import MAX_TOKEN_BYTES, PROVIDER_PREFIXES
-from crypto_core.errors import InvalidTokenError
 from crypto_core.reencryption.replacing_token.validation import why_no_token
-from crypto_core.secret import Secret, exposed
-from crypto_core.text.counts import counted, listed
+from crypto_core.values.counts import counted, listed
+from crypto_core.values.errors import InvalidTokenError
+from crypto_core.values.secret import Secret, exposed
 
 MOST_WANTED = 10_000
 """Tokens that are looked for at a time."""

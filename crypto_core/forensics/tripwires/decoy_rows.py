@@ -24,9 +24,9 @@ from crypto_core.database.tokens.expressions import columns_of, id_text, is_enve
 from crypto_core.database.tokens.tables import TokenTable
 from crypto_core.database.tokens.token_source import without_decoys
 from crypto_core.envelope import Format, classify, parse
-from crypto_core.errors import EnvelopeError, RefusedError
 from crypto_core.forensics.tripwires.rows import ColumnShape, TableShape
-from crypto_core.secret import Secret
+from crypto_core.values.errors import EnvelopeError, RefusedError
+from crypto_core.values.secret import Secret
 
 SAMPLE = 300
 LEAST = 5

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from crypto_core.errors import KeydeckError, TrailError
 from crypto_core.findings.finding import Finding
 from crypto_core.forensics.tripwires.plan import TripwireState
 from crypto_core.incidents.event_fetch import begin_of
@@ -19,8 +18,9 @@ from crypto_core.incidents.model import CheckResult, CheckState
 from crypto_core.incidents.runbooks.catalogue import CaptureKind, CheckKind
 from crypto_core.incidents.steps.step_contracts import Captured, Situation, Toolbox
 from crypto_core.lists.coverage import Coverage
-from crypto_core.text.counts import counted
 from crypto_core.trail.rules.service import TrailRules
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import KeydeckError, TrailError
 
 TRIPPED = ("event-tripwire-opened", "event-provider-tripwire")
 """The rules that tell of a decoy."""

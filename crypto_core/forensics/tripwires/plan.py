@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 from crypto_core.database.tokens.attached_code import AttachedCode, RunsCode
 from crypto_core.envelope import Format
 from crypto_core.guard.consent import Danger, document_digest
-from crypto_core.text.clean_text import clean, cleans
-from crypto_core.text.counts import counted
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.values.clean_text import clean, cleans
+from crypto_core.values.counts import counted
+from crypto_core.values.json_records import JsonRecord, shape
 
 MOST_ROWS = 20
 NEW_KEY = "a key of its own, which is made"

@@ -19,8 +19,8 @@ from crypto_core.database.tokens.decoys import Decoy
 from crypto_core.database.tokens.expressions import id_in, id_text, table_of
 from crypto_core.database.tokens.tables import TokenTable
 from crypto_core.database.tokens.token_source import is_decoy
-from crypto_core.errors import ChangedByDatabaseError, RefusedError
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import ChangedByDatabaseError, RefusedError
 
 
 @dataclass(frozen=True, slots=True)

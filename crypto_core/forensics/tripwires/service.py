@@ -16,8 +16,7 @@ from typing import Any
 
 from sqlalchemy import Engine, select
 
-from crypto_core import errors
-from crypto_core.cipher import seal_under
+from crypto_core.aws.receipts.call_subject import CallSubject
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.schema import job
 from crypto_core.database.state.installation import require_schemas
@@ -49,10 +48,11 @@ from crypto_core.guard.consent import Consent
 from crypto_core.guard.guard import Guard
 from crypto_core.guard.guarded_change import Ended, GuardedChange, Outcome, Run, unless_changed
 from crypto_core.guard.operations import BY_NAME
+from crypto_core.keyring.cipher import seal_under
 from crypto_core.keyring.kms_keyring import KmsKeyring
-from crypto_core.receipts.call_subject import CallSubject
-from crypto_core.secret import exposed
-from crypto_core.text.clean_text import clean
+from crypto_core.values import errors
+from crypto_core.values.clean_text import clean
+from crypto_core.values.secret import exposed
 
 ADD, REMOVE, RESEAL = (BY_NAME[f"tripwire {verb}"].name for verb in ("add", "remove", "reseal"))
 _TRIES = 3

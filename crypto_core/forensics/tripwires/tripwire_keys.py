@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 
 from crypto_core.aws.kms import KmsApi
 from crypto_core.envelope import Format
-from crypto_core.errors import KmsRequestError, RefusedError
-from crypto_core.key_names import is_key_arn, region_of, same_key
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.keys.inventory import KeyInventory
+from crypto_core.values.errors import KmsRequestError, RefusedError
+from crypto_core.values.key_names import is_key_arn, region_of, same_key
 
 
 class TripwireKeys:

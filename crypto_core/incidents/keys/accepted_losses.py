@@ -15,7 +15,6 @@ from datetime import datetime
 from threading import Event
 from typing import Any
 
-from crypto_core import errors
 from crypto_core.database.state.incidents import IncidentStore
 from crypto_core.database.tokens.left_tokens import LeftTokens
 from crypto_core.database.tokens.lost_tokens import (
@@ -34,11 +33,12 @@ from crypto_core.incidents.steps.evidence_text import Hiding, kept_text
 from crypto_core.incidents.steps.parts import IncidentParts, require_open
 from crypto_core.incidents.steps.step_contracts import ActionPlan, ActionResult, Captured, plan_digest
 from crypto_core.incidents.steps.step_decisions import required_reason
-from crypto_core.key_names import same_key
-from crypto_core.references import TokenRef
-from crypto_core.text.clean_text import clean, cleans
-from crypto_core.text.counts import counted, first_lines, listed
-from crypto_core.text.json_records import JsonRecord, made, shape
+from crypto_core.values import errors
+from crypto_core.values.clean_text import clean, cleans
+from crypto_core.values.counts import counted, first_lines, listed
+from crypto_core.values.json_records import JsonRecord, made, shape
+from crypto_core.values.key_names import same_key
+from crypto_core.values.references import TokenRef
 
 OPERATION = "incident accept-lost"
 KIND = "accepted-loss"

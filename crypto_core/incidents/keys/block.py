@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from crypto_core.errors import DatabaseError, KmsError, RefusedError
 from crypto_core.incidents.event_fetch import begin_of, fetched
 from crypto_core.incidents.key_users import SEEN_FOR, responder_of
 from crypto_core.incidents.keys import subject
@@ -26,11 +25,12 @@ from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.policy.block_statement import MOST_SOURCES, BlockStatement, stands
 from crypto_core.keys.policy.policy_reader import KeyPolicy
 from crypto_core.keys.state import KeyState
-from crypto_core.references import TokenRef, parse_reference
-from crypto_core.text.counts import counted
-from crypto_core.text.moments import in_utc
 from crypto_core.trail.rules.rule_context import name_of
 from crypto_core.trail.use.filter_builder import asked_as, term
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import DatabaseError, KmsError, RefusedError
+from crypto_core.values.moments import in_utc
+from crypto_core.values.references import TokenRef, parse_reference
 
 PRINCIPALS, ONLY_FROM = "principals", "only_from"
 FETCHING_SECONDS = 10.0

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from crypto_core.errors import KeydeckError, NotConfirmedError
 from crypto_core.guard.consent import DANGERS, Consent, Danger, Origin, require
 from crypto_core.incidents.keys.subject import said
 from crypto_core.incidents.steps.step_contracts import (
@@ -25,6 +24,7 @@ from crypto_core.incidents.suspects import Suspect, Suspects
 from crypto_core.incidents.tool_services import ToolServices
 from crypto_core.keys.changes.change import KeyChange
 from crypto_core.keys.changes.plan import UNCOUNTED, ChangePlan, ChangeResult
+from crypto_core.values.errors import KeydeckError, NotConfirmedError
 
 if TYPE_CHECKING:
     from crypto_core.keys.changes.service import KeyChangeService

@@ -11,7 +11,6 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from crypto_core.errors import KeydeckError, KmsError, TrailError, UnknownJobError
 from crypto_core.findings.finding import Finding
 from crypto_core.incidents.event_fetch import begin_of, fetched
 from crypto_core.incidents.keys.evidence_json import kept
@@ -21,7 +20,8 @@ from crypto_core.incidents.steps.step_contracts import Captured, IncidentCapture
 from crypto_core.incidents.tool_services import ToolServices
 from crypto_core.keys.state import KeyState, LastUse, last_use_since
 from crypto_core.lists.coverage import Coverage
-from crypto_core.text.clean_text import json_escaped
+from crypto_core.values.clean_text import json_escaped
+from crypto_core.values.errors import KeydeckError, KmsError, TrailError, UnknownJobError
 
 _PRINCIPALS = 500
 

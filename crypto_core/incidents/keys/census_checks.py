@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from threading import Event
 
-from crypto_core.cancellation import stop_if
 from crypto_core.database.tokens.fresh_proof import FEW
 from crypto_core.database.tokens.lost_tokens import TriedToken
 from crypto_core.envelope import Format
-from crypto_core.errors import DatabaseError, RefusedError
 from crypto_core.incidents.keys.reencryption_job import job_of, unwritten
 from crypto_core.incidents.keys.rotation.old_key import kept_backups, not_counted
 from crypto_core.incidents.keys.subject import old_key
@@ -20,8 +18,10 @@ from crypto_core.keys.changes.key_reader import proven_at_risk
 from crypto_core.keys.changes.plan import TokensAtRisk
 from crypto_core.reencryption.jobs.model import JobState, JobView
 from crypto_core.reencryption.plan import Verb
-from crypto_core.text.counts import counted, first_lines
-from crypto_core.text.moments import in_utc
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.counts import counted, first_lines
+from crypto_core.values.errors import DatabaseError, RefusedError
+from crypto_core.values.moments import in_utc
 
 _SHOWN = 10
 

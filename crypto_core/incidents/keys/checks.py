@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from crypto_core.errors import KeyNotFoundError
 from crypto_core.incidents.key_users import responder_of
 from crypto_core.incidents.keys.lock_down import USES
 from crypto_core.incidents.keys.rotation.look import RotationLook
@@ -22,13 +21,14 @@ from crypto_core.incidents.keys.subject import (
 from crypto_core.incidents.model import CheckResult, CheckState
 from crypto_core.incidents.steps.step_contracts import Situation
 from crypto_core.incidents.tool_services import ToolServices
-from crypto_core.key_names import account_of
 from crypto_core.keys.changes.key_reader import proven_at_risk
 from crypto_core.keys.policy.access import Access
 from crypto_core.keys.policy.actions import in_words
 from crypto_core.keys.state import PENDING_DELETION, KeyState
-from crypto_core.text.counts import counted
-from crypto_core.text.moments import in_utc
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import KeyNotFoundError
+from crypto_core.values.key_names import account_of
+from crypto_core.values.moments import in_utc
 
 
 class KeyChecks:

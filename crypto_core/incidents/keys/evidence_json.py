@@ -7,7 +7,7 @@ from datetime import date, datetime
 from enum import Enum
 from typing import Any
 
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
 
 MOST_TEXT = 2_000
 MOST_ITEMS = 1_000

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from crypto_core.errors import TrailError
 from crypto_core.incidents.keys.reencryption_job import job_of
 from crypto_core.incidents.keys.rotation.look import RotationLook
 from crypto_core.incidents.keys.rotation.switch import platform_switched
@@ -22,14 +21,15 @@ from crypto_core.incidents.model import CheckResult, CheckState, StepState
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CheckKind
 from crypto_core.incidents.steps.step_contracts import Situation
 from crypto_core.incidents.tool_services import ToolServices
-from crypto_core.key_uses import MAKES
+from crypto_core.keys.key_uses import MAKES
 from crypto_core.lists.paging import Query
 from crypto_core.reencryption.plan import Verb
-from crypto_core.text.counts import counted
-from crypto_core.text.moments import in_utc
 from crypto_core.trail.event import MOST_SKEW
 from crypto_core.trail.key_watch import KeyUse, UseKind, WatchStatus, clocks_differ
 from crypto_core.trail.sources.pull_query import LATE
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import TrailError
+from crypto_core.values.moments import in_utc
 
 DEFAULT_MINUTES = 60
 _LOOKS = 40

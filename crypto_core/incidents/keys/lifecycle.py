@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from crypto_core.errors import KeydeckError, KeyNotFoundError, KmsError, RefusedError
 from crypto_core.guard.consent import Origin
 from crypto_core.incidents.keys.bundle import KeyAction, agreed, bundled
 from crypto_core.incidents.keys.replacements import ReplacementOpener
@@ -26,11 +25,12 @@ from crypto_core.incidents.steps.step_contracts import (
     Situation,
 )
 from crypto_core.incidents.tool_services import ToolServices
-from crypto_core.key_names import in_region
 from crypto_core.keys.changes.change import DEFAULT_WINDOW_DAYS, ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import UNCOUNTED, ChangePlan
 from crypto_core.keys.state import PENDING_DELETION, KeyState
-from crypto_core.text.counts import counted
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import KeydeckError, KeyNotFoundError, KmsError, RefusedError
+from crypto_core.values.key_names import in_region
 
 DAYS, REGION, REPLICA = "days", "region", "replica"
 UNOPENED = "unopened"

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from crypto_core.errors import DatabaseError, InvalidFieldError
 from crypto_core.incidents.keys.bundle import KeyAction, bundled, suspects_among
 from crypto_core.incidents.keys.subject import (
     LEFT_OUT,
@@ -40,6 +39,7 @@ from crypto_core.keys.policy.least_privilege import NEEDS, Role
 from crypto_core.keys.policy.policy_reader import KeyPolicy
 from crypto_core.keys.principals import PolicyPrincipal
 from crypto_core.keys.state import KeyState
+from crypto_core.values.errors import DatabaseError, InvalidFieldError
 
 PLATFORM, GRANTS = "platform", "grants"
 YES, NO = "yes", "no"

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import UTC
 from typing import Any
 
-from crypto_core.errors import InvalidFieldError, KmsError
 from crypto_core.guard.consent import Danger, require
 from crypto_core.incidents.keys.bundle import Bundle, KeyAction, bundled, given_to, suspects_among
 from crypto_core.incidents.keys.rotation.new_key import unfit
@@ -37,12 +36,13 @@ from crypto_core.incidents.steps.step_contracts import (
     plan_digest,
 )
 from crypto_core.incidents.suspects import Suspect
-from crypto_core.key_names import short_key
 from crypto_core.keys.changes.change import DEFAULT_PERIOD_DAYS, ChangeKind, KeyChange
 from crypto_core.keys.policy.least_privilege import Role
 from crypto_core.keys.replacement import USES
 from crypto_core.keys.state import PENDING_DELETION, KeyState
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import InvalidFieldError, KmsError
+from crypto_core.values.key_names import short_key
 
 NEW = "new"
 KEY, ALIAS, PLATFORM = "key", "alias", "platform"

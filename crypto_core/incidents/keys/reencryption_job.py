@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from crypto_core.errors import KeydeckError, RefusedError, UnknownJobError
 from crypto_core.guard.consent import Danger, require
 from crypto_core.incidents.keys import subject
 from crypto_core.incidents.steps.step_contracts import (
@@ -21,10 +20,11 @@ from crypto_core.incidents.steps.step_contracts import (
     plan_digest,
 )
 from crypto_core.incidents.tool_services import ToolServices
-from crypto_core.key_names import same_key
 from crypto_core.reencryption.jobs.model import JobOptions, JobPlan, JobState, JobView
 from crypto_core.reencryption.plan import Selection, Verb
-from crypto_core.text.counts import counted
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import KeydeckError, RefusedError, UnknownJobError
+from crypto_core.values.key_names import same_key
 
 if TYPE_CHECKING:
     from crypto_core.reencryption.jobs.service import JobService

@@ -13,23 +13,23 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from crypto_core.cancellation import stop_if
 from crypto_core.database.tokens.fresh_proof import FreshProof
 from crypto_core.database.tokens.store import TokenScope
 from crypto_core.envelope import ENVELOPE_FORMATS
-from crypto_core.errors import InterruptedRunError, KeydeckError, UnknownJobError
 from crypto_core.incidents.keys.subject import ENCRYPT_JOB, JOB, new_key, old_key
 from crypto_core.incidents.model import Incident
 from crypto_core.incidents.runbooks.catalogue import CaptureKind
 from crypto_core.incidents.steps.step_contracts import Captured, Progress, Situation
 from crypto_core.incidents.tokens.verification_result import Verified, verified_of
 from crypto_core.incidents.tool_services import ToolServices
-from crypto_core.key_names import same_key
 from crypto_core.keys.changes.plan import UNCOUNTED
 from crypto_core.reencryption.jobs.model import JobView
-from crypto_core.text.clean_text import clean, cleans
-from crypto_core.text.counts import counted
-from crypto_core.text.moments import in_utc
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.clean_text import clean, cleans
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import InterruptedRunError, KeydeckError, UnknownJobError
+from crypto_core.values.key_names import same_key
+from crypto_core.values.moments import in_utc
 
 _NAMED = 5
 _FORMATS = frozenset(ENVELOPE_FORMATS)

@@ -7,15 +7,15 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 
-from crypto_core.errors import InvalidFieldError, KeyNotFoundError, KmsError, RefusedError
 from crypto_core.incidents.model import CheckResult, CheckState
 from crypto_core.incidents.steps.step_contracts import IncidentCheck, Situation
-from crypto_core.key_names import in_region, is_multi_region, region_of
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.policy.least_privilege import is_principal
 from crypto_core.keys.state import KeyState
-from crypto_core.text.clean_text import clean
-from crypto_core.text.counts import first_lines
+from crypto_core.values.clean_text import clean
+from crypto_core.values.counts import first_lines
+from crypto_core.values.errors import InvalidFieldError, KeyNotFoundError, KmsError, RefusedError
+from crypto_core.values.key_names import in_region, is_multi_region, region_of
 
 NEW_KEY = "new_key"
 JOB = "job"

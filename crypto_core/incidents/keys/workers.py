@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from threading import Event
 
-from crypto_core.errors import KmsError, TrailError
 from crypto_core.incidents.event_fetch import begin_of
 from crypto_core.incidents.key_users import KeyUser, days_of_use, key_users, responder_of
 from crypto_core.incidents.keys.rotation.new_key import by_role, named_plainly
@@ -27,9 +26,10 @@ from crypto_core.keys.policy.policy_reader import KeyPolicy
 from crypto_core.keys.principals import is_service_linked
 from crypto_core.keys.replacement import USES
 from crypto_core.keys.state import KeyState
-from crypto_core.text.clean_text import clean
-from crypto_core.text.counts import listed
 from crypto_core.trail.rules.rule_context import name_of
+from crypto_core.values.clean_text import clean
+from crypto_core.values.counts import listed
+from crypto_core.values.errors import KmsError, TrailError
 
 
 class RoleGuess(StrEnum):

@@ -15,21 +15,21 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from crypto_core.database.state.incident_records import EvidencePiece
 from crypto_core.database.tokens.fresh_proof import SAMPLED
 from crypto_core.database.tokens.inventory_row import InventoryRow
 from crypto_core.envelope.formats import Format
-from crypto_core.errors import EvidenceError, InvalidReferenceError, KeydeckError
-from crypto_core.incident_records import EvidencePiece
 from crypto_core.incidents.keys.accepted_losses import KIND as ACCEPTED_LOSS
 from crypto_core.incidents.keys.accepted_losses import acceptance_of
 from crypto_core.incidents.runbooks.catalogue import CaptureKind
 from crypto_core.incidents.steps.evidence_text import NOTHING_SHA256
 from crypto_core.providers.answers import Liveness
-from crypto_core.references import TokenRef, parse_reference
-from crypto_core.text.clean_text import clean
-from crypto_core.text.counts import counted, first_lines
-from crypto_core.text.json_records import JsonRecordError, record_of
-from crypto_core.text.moments import moment
+from crypto_core.values.clean_text import clean
+from crypto_core.values.counts import counted, first_lines
+from crypto_core.values.errors import EvidenceError, InvalidReferenceError, KeydeckError
+from crypto_core.values.json_records import JsonRecordError, record_of
+from crypto_core.values.moments import moment
+from crypto_core.values.references import TokenRef, parse_reference
 
 NO_KEY = "no KMS key, or not known"
 _MOST_THEFTS = 200

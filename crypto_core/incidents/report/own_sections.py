@@ -10,7 +10,7 @@ from typing import Self
 from crypto_core.incidents.model import IncidentView
 from crypto_core.incidents.report.section import Named, ReportSection, Signed, Sources
 from crypto_core.reports.cells import Cell, ShownSection, facts, table
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
 
 _log = logging.getLogger(__name__)
 

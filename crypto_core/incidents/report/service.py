@@ -15,7 +15,6 @@ from importlib import metadata
 from crypto_core.database.state.journal import Journal, JournalEntry
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
 from crypto_core.database.state.journal_verification import JournalCheck, told_break
-from crypto_core.errors import DatabaseError, MissingSchemaError, RefusedError
 from crypto_core.guard.guarded_change import Outcome
 from crypto_core.guard.signature import Signer, SigningTime
 from crypto_core.incidents.model import IncidentView
@@ -35,7 +34,8 @@ from crypto_core.reports.cells import ReportPage
 from crypto_core.reports.foreign_text import masked
 from crypto_core.reports.html import as_html, stylesheet
 from crypto_core.reports.markdown import as_markdown
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import DatabaseError, MissingSchemaError, RefusedError
 
 SECTIONS: tuple[type[ReportSection], ...] = (
     overview.SummarySection,

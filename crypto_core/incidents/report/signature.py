@@ -17,15 +17,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from crypto_core.errors import EndedKeyError, KeydeckError, RefusedError
 from crypto_core.guard.signature import Signature, Signer, SigningTime, digest_of
 from crypto_core.incidents.report.section import Report, Signed
 from crypto_core.proof.forms import another_database
 from crypto_core.reports.foreign_text import shown
 from crypto_core.reports.json import canonical, json_value, written
-from crypto_core.text.clean_text import clean
-from crypto_core.text.json_records import JsonRecord, shape
-from crypto_core.text.moments import in_utc
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import EndedKeyError, KeydeckError, RefusedError
+from crypto_core.values.json_records import JsonRecord, shape
+from crypto_core.values.moments import in_utc
 
 SCHEMA = "keydeck incident report"
 SCHEMA_VERSION = 1

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from crypto_core.guard.consent import DANGERS, Danger
 from crypto_core.guard.operations import BY_NAME, Operation
-from crypto_core.text.json_records import JsonRecord, made, shape
+from crypto_core.values.json_records import JsonRecord, made, shape
 
 
 class SubjectKind(StrEnum):

@@ -8,12 +8,12 @@ from functools import cache
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from crypto_core.errors import RunbookError
 from crypto_core.incidents.runbooks.runbook import BUILT_IN, Runbook
 from crypto_core.incidents.runbooks.runbook_toml import read_runbook
-from crypto_core.text.clean_text import clean
-from crypto_core.text.typed_names import meant
-from crypto_core.toml_fields import shipped_files, text_of
+from crypto_core.lists.toml_fields import shipped_files, text_of
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import RunbookError
+from crypto_core.values.typed_names import meant
 
 _FILE_LIMIT = 500
 _MISSING = "The built-in runbooks are missing: the installation is incomplete."

@@ -8,8 +8,8 @@ from itertools import repeat
 from typing import Final
 
 from crypto_core.incidents.runbooks import catalogue
-from crypto_core.text.clean_text import NO_TEXT, CleanText, clean
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.values.clean_text import NO_TEXT, CleanText, clean
+from crypto_core.values.json_records import JsonRecord, shape
 
 BUILT_IN: Final = clean("built in")
 

@@ -34,11 +34,11 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 
-from crypto_core.errors import RunbookError
 from crypto_core.incidents.runbooks import catalogue, runbook
 from crypto_core.incidents.runbooks.placeholders import PLACEHOLDERS, unknown_placeholders
-from crypto_core.text.clean_text import CleanText, clean
-from crypto_core.toml_fields import Fields, Word
+from crypto_core.lists.toml_fields import Fields, Word
+from crypto_core.values.clean_text import CleanText, clean
+from crypto_core.values.errors import RunbookError
 
 STEP_LIMIT = 60
 _PHASE_LIMIT = 20

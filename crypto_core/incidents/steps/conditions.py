@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from crypto_core.errors import RefusedError
 from crypto_core.incidents.model import StandsAt, StepState
 from crypto_core.incidents.runbooks.runbook import Runbook, RunbookStep
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import RefusedError
 
 
 def consequences(runbook: Runbook, decided: str, stands: StandsAt) -> Iterator[tuple[RunbookStep, StepState]]:

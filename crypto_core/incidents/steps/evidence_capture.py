@@ -10,17 +10,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Event
 
-from crypto_core.cancellation import stop_if
 from crypto_core.database.state.incident_changes import EvidenceDraft
-from crypto_core.errors import InterruptedRunError, KeydeckError, RefusedError
+from crypto_core.database.state.incident_records import EvidencePiece
 from crypto_core.guard.guarded_change import Outcome
-from crypto_core.incident_records import EvidencePiece
 from crypto_core.incidents.model import EntryKind, IncidentView, StepState, StepView
 from crypto_core.incidents.runbooks.catalogue import CaptureKind
 from crypto_core.incidents.steps.evidence_text import NOTHING, Hiding, kept_text
 from crypto_core.incidents.steps.own_checks import kept_kinds
 from crypto_core.incidents.steps.parts import IncidentParts, require_open
 from crypto_core.incidents.steps.step_contracts import Captured, Capturing, Situation
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.errors import InterruptedRunError, KeydeckError, RefusedError
 
 
 @dataclass(frozen=True, slots=True)

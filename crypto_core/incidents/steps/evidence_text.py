@@ -13,12 +13,12 @@ from typing import Any
 
 from crypto_core.database.state.incident_changes import EvidenceDraft
 from crypto_core.envelope.formats import PROVIDER_PREFIXES, STORED_PREFIXES
-from crypto_core.errors import RefusedError
 from crypto_core.incidents.steps.step_contracts import Captured
 from crypto_core.log.redaction import redacted
-from crypto_core.secret import Secret
-from crypto_core.text.clean_text import CleanText, clean, json_escaped
-from crypto_core.text.counts import first_lines
+from crypto_core.values.clean_text import CleanText, clean, json_escaped
+from crypto_core.values.counts import first_lines
+from crypto_core.values.errors import RefusedError
+from crypto_core.values.secret import Secret
 
 NOTHING: Mapping[str, Any] = {"found": None}
 """What is kept of a kind of evidence of which nothing was there."""

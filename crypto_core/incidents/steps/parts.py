@@ -12,7 +12,6 @@ from crypto_core.database.state.incident_changes import IncidentChange, Incident
 from crypto_core.database.state.incidents import IncidentStore
 from crypto_core.database.state.installation import require_schemas
 from crypto_core.database.state.journal import Journal
-from crypto_core.errors import EvidenceError, RefusedError, RunbookError
 from crypto_core.guard.guard import Guard
 from crypto_core.incidents.model import IncidentState, IncidentView, StepState, StepView, undecided
 from crypto_core.incidents.people import people_of
@@ -23,8 +22,9 @@ from crypto_core.incidents.runbooks.runbook_toml import read_runbook
 from crypto_core.incidents.steps.own_checks import own_checks
 from crypto_core.incidents.steps.step_contracts import Toolbox
 from crypto_core.incidents.views import UNREADABLE, incident_of, incident_view, step_views, unreadable
-from crypto_core.text.clean_text import NO_TEXT, clean
-from crypto_core.text.moments import in_utc
+from crypto_core.values.clean_text import NO_TEXT, clean
+from crypto_core.values.errors import EvidenceError, RefusedError, RunbookError
+from crypto_core.values.moments import in_utc
 
 
 class IncidentParts:

@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from threading import Event
 
-from crypto_core import errors
 from crypto_core.database.state.leases import leased
 from crypto_core.guard.consent import Consent, require
 from crypto_core.guard.guarded_change import Outcome, ended_by
@@ -34,7 +33,8 @@ from crypto_core.incidents.steps.step_contracts import (
     InputField,
     Situation,
 )
-from crypto_core.secret import Secret
+from crypto_core.values import errors
+from crypto_core.values.secret import Secret
 
 _log = logging.getLogger(__name__)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from threading import Event
 
-from crypto_core.errors import RefusedError
 from crypto_core.guard.guarded_change import Outcome
 from crypto_core.incidents.model import (
     CheckResult,
@@ -24,6 +23,7 @@ from crypto_core.incidents.steps.evidence_text import Hiding, joined, kept_text
 from crypto_core.incidents.steps.own_checks import EVIDENCE_CHECKS
 from crypto_core.incidents.steps.parts import IncidentParts, begin_next, out_of_order, still_open
 from crypto_core.incidents.steps.step_contracts import Capturing, Situation, looked_at
+from crypto_core.values.errors import RefusedError
 
 ENDED, INCOMPLETE = "Ended.", "Not complete."
 """How the timeline's line begins about an action that came to an end: all of it done, or a part left."""

@@ -13,15 +13,15 @@ from datetime import datetime
 from threading import Event
 from typing import Any, Protocol
 
-from crypto_core.cancellation import stop_if
-from crypto_core.errors import InterruptedRunError, KeydeckError
 from crypto_core.guard.consent import Danger, document_digest
 from crypto_core.incidents.model import CheckResult, CheckState, Incident, StepView
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.runbooks.runbook import RunbookStep
-from crypto_core.secret import Secret
-from crypto_core.text.clean_text import cleans
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.clean_text import cleans
+from crypto_core.values.errors import InterruptedRunError, KeydeckError
+from crypto_core.values.json_records import JsonRecord, shape
+from crypto_core.values.secret import Secret
 
 Capturing = Callable[[int, int, str], None]
 """Told how many kinds of evidence of how many are captured, and which is captured now, "" for none."""

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable
 
 from crypto_core.database.state.incident_changes import IncidentChange
-from crypto_core.errors import KeydeckError, RefusedError
 from crypto_core.guard.guarded_change import Outcome
 from crypto_core.incidents.model import EntryKind, IncidentView, StepState, StepView, undecided
 from crypto_core.incidents.runbooks.runbook import Runbook
@@ -22,7 +21,8 @@ from crypto_core.incidents.steps.parts import (
     still_open,
 )
 from crypto_core.incidents.steps.step_contracts import Situation
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import KeydeckError, RefusedError
 
 _log = logging.getLogger(__name__)
 

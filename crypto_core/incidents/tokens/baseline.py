@@ -18,8 +18,8 @@ from crypto_core.incidents.tokens.marks import Held, Marker, TokenComparison, To
 from crypto_core.incidents.tokens.scope_tokens import InScope, ScopedTokens, in_pages
 from crypto_core.incidents.tokens.token_evidence import Answers, Before, Remembered, mark_json
 from crypto_core.incidents.tool_services import ToolServices
-from crypto_core.references import TokenRef
-from crypto_core.text.counts import counted
+from crypto_core.values.counts import counted
+from crypto_core.values.references import TokenRef
 
 _IN_DETAIL = 500
 """Rows that are kept with all that is shown of them; of the others, what proves them replaced."""

@@ -7,25 +7,25 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from crypto_core.cancellation import stop_if
 from crypto_core.database.tokens.inventory import InventoryRow
-from crypto_core.errors import KeyNotFoundError, SettingsError
 from crypto_core.incidents.event_fetch import begin_of, fetched
 from crypto_core.incidents.runbooks.catalogue import CaptureKind
 from crypto_core.incidents.steps.step_contracts import Captured, Situation
 from crypto_core.incidents.tokens.baseline import Baseline
 from crypto_core.incidents.tool_services import ToolServices
-from crypto_core.key_uses import OPENS
+from crypto_core.keys.key_uses import OPENS
 from crypto_core.lists.coverage import Coverage
 from crypto_core.lists.paging import Query
-from crypto_core.references import TokenRef
-from crypto_core.text.clean_text import CleanText, clean
-from crypto_core.text.counts import counted, first_lines
-from crypto_core.text.json_records import JsonRecord
 from crypto_core.trail.use.filter_builder import term
 from crypto_core.trail.use.named_use import NamedUse
 from crypto_core.trail.use.reach import reach
 from crypto_core.trail.use.token_timeline import TokenTimeline
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.clean_text import CleanText, clean
+from crypto_core.values.counts import counted, first_lines
+from crypto_core.values.errors import KeyNotFoundError, SettingsError
+from crypto_core.values.json_records import JsonRecord
+from crypto_core.values.references import TokenRef
 
 EVENTS = 1_000
 """Events that are kept one by one, the newest."""

@@ -7,7 +7,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from crypto_core.database.tokens.fingerprints import OutsideRows
-from crypto_core.errors import DatabaseError, InvalidFilterError, RefusedError, SettingsError
 from crypto_core.incidents.model import CheckResult, CheckState
 from crypto_core.incidents.steps.step_contracts import Situation
 from crypto_core.incidents.tokens.baseline import Baseline
@@ -24,9 +23,10 @@ from crypto_core.incidents.tokens.verification_result import (
 )
 from crypto_core.incidents.tool_services import ToolServices
 from crypto_core.providers.answers import Liveness
-from crypto_core.references import TokenRef
-from crypto_core.text.counts import counted
-from crypto_core.text.moments import in_utc
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import DatabaseError, InvalidFilterError, RefusedError, SettingsError
+from crypto_core.values.moments import in_utc
+from crypto_core.values.references import TokenRef
 
 
 def seen(state: CheckState, *lines: str, done: int = 0, total: int = 0) -> CheckResult:

@@ -6,7 +6,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from crypto_core.database.tokens.inventory import InventoryRow
-from crypto_core.errors import InvalidReferenceError, InvalidTokenError, RefusedError
 from crypto_core.guard.consent import Danger
 from crypto_core.incidents.steps.step_contracts import (
     ActionPlan,
@@ -26,10 +25,11 @@ from crypto_core.reencryption.replacing_token.entry_lines import entries_of
 from crypto_core.reencryption.replacing_token.many import ManyEntries, RowEntry
 from crypto_core.reencryption.replacing_token.plan import EntriesPlan, EntryPlan
 from crypto_core.reencryption.replacing_token.validation import stripped
-from crypto_core.references import TokenRef, parse_reference
-from crypto_core.secret import Secret
-from crypto_core.text.clean_text import clean
-from crypto_core.text.counts import counted, first_lines, listed
+from crypto_core.values.clean_text import clean
+from crypto_core.values.counts import counted, first_lines, listed
+from crypto_core.values.errors import InvalidReferenceError, InvalidTokenError, RefusedError
+from crypto_core.values.references import TokenRef, parse_reference
+from crypto_core.values.secret import Secret
 
 REFERENCE, TOKEN, SAVE_UNCHECKED = "reference", "token", "although_unchecked"  # names of fields
 FILE = "file"

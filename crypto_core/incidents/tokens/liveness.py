@@ -16,9 +16,9 @@ from crypto_core.incidents.tokens.token_action import AgreedRun, TokenAction, mu
 from crypto_core.incidents.tokens.token_evidence import counts
 from crypto_core.incidents.tokens.verification_result import listed
 from crypto_core.providers.answers import Liveness, LivenessRequest, TokenLiveness
-from crypto_core.references import TokenRef
-from crypto_core.text.clean_text import clean
-from crypto_core.text.counts import counted
+from crypto_core.values.clean_text import clean
+from crypto_core.values.counts import counted
+from crypto_core.values.references import TokenRef
 
 if TYPE_CHECKING:
     from crypto_core.providers.service import ProviderService

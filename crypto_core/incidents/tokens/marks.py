@@ -16,12 +16,12 @@ from enum import StrEnum
 from hashlib import sha256
 from threading import Event, Lock
 
-from crypto_core.cancellation import stop_if
 from crypto_core.database.tokens.store import StoredToken
 from crypto_core.database.tokens.value_opener import ValueOpener
 from crypto_core.incidents.model import Incident
-from crypto_core.references import TokenRef
-from crypto_core.secret import Secret, exposed
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import Secret, exposed
 
 _BYTES = 16
 _WORKERS = 16

@@ -22,12 +22,12 @@ from crypto_core.database.tokens.expressions import table_of
 from crypto_core.database.tokens.store import TokenScope, TokenStore
 from crypto_core.database.tokens.tables import PLATFORM_TABLES, TokenTable
 from crypto_core.envelope import Format
-from crypto_core.errors import RefusedError
 from crypto_core.incidents.steps.step_contracts import Progress
 from crypto_core.incidents.tokens.verification_result import Verified, share, verified_of
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.reencryption.verification import Verifier
-from crypto_core.references import TokenRef
+from crypto_core.values.errors import RefusedError
+from crypto_core.values.references import TokenRef
 
 _TOKENS = frozenset(f for f in Format if f is not Format.EMPTY)
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from crypto_core.database.tokens.store import TokenScope
 from crypto_core.envelope import Format
-from crypto_core.errors import AbilityBookError, TrailError
 from crypto_core.guard.consent import Danger
 from crypto_core.incidents.event_fetch import begin_of
 from crypto_core.incidents.model import Incident
+from crypto_core.incidents.revocation_order import RankedToken, Suspicion
 from crypto_core.incidents.steps.step_contracts import ActionPlan, ActionResult, Situation
 from crypto_core.incidents.suspects import SuspectSearch
 from crypto_core.incidents.tokens.baseline import Baseline, TokenStanding
@@ -23,10 +23,10 @@ from crypto_core.incidents.tokens.token_evidence import counts
 from crypto_core.incidents.tokens.verification_result import listed
 from crypto_core.incidents.tool_services import ToolServices
 from crypto_core.providers.answers import Liveness, RevocationPlan, RevocationResult
-from crypto_core.providers.revocation_order import RankedToken, Suspicion
-from crypto_core.references import TokenRef
-from crypto_core.text.clean_text import clean
-from crypto_core.text.counts import counted
+from crypto_core.values.clean_text import clean
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import AbilityBookError, TrailError
+from crypto_core.values.references import TokenRef
 
 _UNSEALED = TokenScope(frozenset({Format.PLAINTEXT, Format.DEV}))
 

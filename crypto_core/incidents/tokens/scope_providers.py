@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from crypto_core.database.tokens.inventory_expressions import FIELDS
 from crypto_core.database.tokens.inventory_filter_sql import asks_for_evidence, asks_for_keys
 from crypto_core.envelope import TOKENS_OF
-from crypto_core.errors import DatabaseError, InvalidReferenceError
 from crypto_core.incidents.model import IncidentScope
 from crypto_core.incidents.tokens.scope_tokens import in_pages
 from crypto_core.lists.filter_language import parse_filter
 from crypto_core.providers.registry import provider_of_row
-from crypto_core.references import parse_reference
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import DatabaseError, InvalidReferenceError
+from crypto_core.values.references import parse_reference
 
 if TYPE_CHECKING:
     from crypto_core.database.tokens.catalogue import LiveCatalogue

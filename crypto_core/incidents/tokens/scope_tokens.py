@@ -7,15 +7,15 @@ from dataclasses import dataclass, replace
 from threading import Event
 from typing import TypeVar
 
-from crypto_core.cancellation import stop_if
 from crypto_core.envelope import Format
-from crypto_core.errors import InvalidReferenceError, RefusedError
 from crypto_core.incidents.model import Incident
 from crypto_core.incidents.tool_services import ToolServices
-from crypto_core.key_names import is_key_arn
-from crypto_core.references import RowRef, TokenRef, parse_reference
-from crypto_core.text.counts import counted
 from crypto_core.trail.use.filter_builder import term
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import InvalidReferenceError, RefusedError
+from crypto_core.values.key_names import is_key_arn
+from crypto_core.values.references import RowRef, TokenRef, parse_reference
 
 Row = TypeVar("Row")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from crypto_core.errors import NotConfirmedError, RefusedError
 from crypto_core.guard.consent import Consent, Danger, require
 from crypto_core.incidents.steps.step_contracts import (
     ActionPlan,
@@ -16,6 +15,7 @@ from crypto_core.incidents.steps.step_contracts import (
     plan_digest,
 )
 from crypto_core.incidents.tokens.token_evidence import Before
+from crypto_core.values.errors import NotConfirmedError, RefusedError
 
 Inner = TypeVar("Inner")
 

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from crypto_core.errors import EvidenceError, InvalidReferenceError
 from crypto_core.incidents.model import Incident
 from crypto_core.incidents.runbooks.catalogue import CaptureKind
 from crypto_core.incidents.tokens.marks import TokenMark
 from crypto_core.providers.answers import Liveness
-from crypto_core.references import TokenRef, parse_reference
+from crypto_core.values.errors import EvidenceError, InvalidReferenceError
+from crypto_core.values.references import TokenRef, parse_reference
 
 _LONGEST_ID = 2_000
 

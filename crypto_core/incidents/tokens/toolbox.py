@@ -10,7 +10,6 @@ from typing import Any
 from crypto_core.database.tokens.lost_tokens import OpeningResult, TokenTrial
 from crypto_core.database.tokens.store import StoredToken
 from crypto_core.envelope import ENVELOPE_FORMATS
-from crypto_core.errors import KmsError, RefusedError
 from crypto_core.incidents.model import CheckResult, CheckState
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.steps.step_contracts import Captured, Situation, Toolbox
@@ -24,9 +23,10 @@ from crypto_core.incidents.tokens.revoke_tokens import RevokeTokens
 from crypto_core.incidents.tokens.token_evidence import Remembered, counts
 from crypto_core.incidents.tokens.verify_tokens import VerifyRestored, VerifyTokens
 from crypto_core.incidents.tool_services import ToolServices
-from crypto_core.key_names import in_region, is_multi_region, region_of
-from crypto_core.text.counts import counted
 from crypto_core.trail.use.filter_builder import term
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import KmsError, RefusedError
+from crypto_core.values.key_names import in_region, is_multi_region, region_of
 
 SAMPLE = 3
 """Tokens that each replica is tried with."""

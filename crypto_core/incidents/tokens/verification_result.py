@@ -17,9 +17,9 @@ from crypto_core.incidents.steps.step_contracts import Captured, Progress
 from crypto_core.reencryption.bulk.token_opener import NOT_AN_ENVELOPE
 from crypto_core.reencryption.plan import RunProgress, Verification
 from crypto_core.reencryption.verification import Verifier
-from crypto_core.text.clean_text import clean
-from crypto_core.text.counts import counted, first_lines
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.values.clean_text import clean
+from crypto_core.values.counts import counted, first_lines
+from crypto_core.values.json_records import JsonRecord, shape
 
 _NAMED = 200
 _REASONS = 50

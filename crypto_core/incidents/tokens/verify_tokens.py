@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from hashlib import sha256
 
 from crypto_core.database.tokens.store import TokenScope
-from crypto_core.errors import RefusedError
 from crypto_core.guard.consent import Danger
 from crypto_core.incidents.runbooks.catalogue import CaptureKind
 from crypto_core.incidents.steps import step_contracts
@@ -15,9 +14,10 @@ from crypto_core.incidents.tokens.restored_tokens import OpenRestored
 from crypto_core.incidents.tokens.token_action import AgreedRun, TokenAction, sample_of
 from crypto_core.incidents.tokens.verification_result import captured_verification, listed, share, verified_of
 from crypto_core.incidents.tool_services import ToolServices
-from crypto_core.references import TokenRef
-from crypto_core.text.clean_text import clean
-from crypto_core.text.counts import counted
+from crypto_core.values.clean_text import clean
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import RefusedError
+from crypto_core.values.references import TokenRef
 
 MOST = 1_000_000
 """Tokens that are verified in one go."""

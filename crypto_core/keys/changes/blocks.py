@@ -9,17 +9,17 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 from threading import Event
 
-from crypto_core.cancellation import stop_if
 from crypto_core.database.state.journal import EntryFilter, Journal
-from crypto_core.errors import DatabaseError, KmsError, PolicyError, RefusedError
 from crypto_core.guard.guarded_change import Outcome
 from crypto_core.guard.operations import ChangeKind
-from crypto_core.key_names import region_of, short_key
 from crypto_core.keys.changes.key_reader import KeyReader
 from crypto_core.keys.policy.block_statement import arns_of, blocked_by
 from crypto_core.keys.policy.document import parse_policy
 from crypto_core.keys.state import KeyState
-from crypto_core.text.clean_text import cleans
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.clean_text import cleans
+from crypto_core.values.errors import DatabaseError, KmsError, PolicyError, RefusedError
+from crypto_core.values.key_names import region_of, short_key
 
 MOST_KEYS = 50
 """Of so many keys the policy is read: KMS answers GetKeyPolicy a limited number of times a second."""

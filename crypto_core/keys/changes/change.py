@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from crypto_core.errors import InvalidFieldError, PolicyError, RefusedError
 from crypto_core.guard.operations import ChangeKind as ChangeKind  # noqa: PLC0414
 from crypto_core.keys.policy.block_statement import BlockStatement, arns_of
 from crypto_core.keys.policy.document import MOST_BYTES
 from crypto_core.keys.policy.least_privilege import Role
-from crypto_core.text.clean_text import clean
-from crypto_core.text.typed_names import expanded
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import InvalidFieldError, PolicyError, RefusedError
+from crypto_core.values.typed_names import expanded
 
 PERIOD_DAYS = range(90, 2561)
 """Days between automatic rotations (API reference, EnableKeyRotation)."""

@@ -9,8 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from crypto_core.errors import KmsError, RefusedError
-from crypto_core.key_names import in_region, is_key_arn
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.changes.key_reader import KeyReader, every, not_known, policy_fact
 from crypto_core.keys.changes.lifecycle import AUTOMATIC, STATE
@@ -23,6 +21,8 @@ from crypto_core.keys.policy.comparison import written
 from crypto_core.keys.policy.document import parse_policy
 from crypto_core.keys.policy.least_privilege import Role, least_privilege
 from crypto_core.keys.state import PENDING_DELETION, KeyState
+from crypto_core.values.errors import KmsError, RefusedError
+from crypto_core.values.key_names import in_region, is_key_arn
 
 NO_KEY = "no such alias"
 

@@ -12,8 +12,6 @@ from typing import Any
 
 from crypto_core.aws.kms import KmsApi
 from crypto_core.database.tokens.fresh_proof import FreshProof
-from crypto_core.errors import DatabaseError, KeyNotFoundError, KmsError, RefusedError
-from crypto_core.key_names import in_region, region_of, same_key
 from crypto_core.keys.changes.plan import TokensAtRisk
 from crypto_core.keys.dependent_copies import NeedingCopies
 from crypto_core.keys.inventory import KeyInventory
@@ -23,7 +21,9 @@ from crypto_core.keys.service import StatusService
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import Status
 from crypto_core.lists.coverage import Evidence
-from crypto_core.text.clean_text import clean, shortened
+from crypto_core.values.clean_text import clean, shortened
+from crypto_core.values.errors import DatabaseError, KeyNotFoundError, KmsError, RefusedError
+from crypto_core.values.key_names import in_region, region_of, same_key
 
 TOKENS = "tokens that it opens"
 """The reading of how many tokens are under a key, where a change takes the key away from them."""

@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from crypto_core.errors import RefusedError
 from crypto_core.guard.approvals import COUNTED_BY
-from crypto_core.key_names import region_of
 from crypto_core.keys.changes.change import DEFAULT_PERIOD_DAYS, ChangeKind, KeyChange
 from crypto_core.keys.changes.key_reader import TOKENS, KeyReader, every, typed_name
 from crypto_core.keys.changes.plan import ChangePlan, Draft, TokensAtRisk
 from crypto_core.keys.changes.recipe import Readings, of_key, require_state
 from crypto_core.keys.state import ON_DEMAND_LIMIT, PENDING_DELETION, KeyState
-from crypto_core.text.counts import counted
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import RefusedError
+from crypto_core.values.key_names import region_of
 
 STATE = "state"
 DELETED_ON = "deleted on"

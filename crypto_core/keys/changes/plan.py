@@ -10,9 +10,9 @@ from crypto_core.database.tokens.lost_tokens import AcceptedLoss, accepted_words
 from crypto_core.guard.consent import Danger, document_digest
 from crypto_core.keys.changes.change import KeyChange
 from crypto_core.keys.dependent_copies import NeedingCopies
-from crypto_core.text.clean_text import clean, cleans
-from crypto_core.text.counts import counted
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.values.clean_text import clean, cleans
+from crypto_core.values.counts import counted
+from crypto_core.values.json_records import JsonRecord, shape
 
 UNCOUNTED = "uncounted"
 """What is typed instead of a number where the tokens under a key can't be counted."""

@@ -11,7 +11,6 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from crypto_core.errors import KmsError, PolicyError, RefusedError
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.changes.key_reader import TOKENS, KeyReader, policy_fact, typed_name
 from crypto_core.keys.changes.plan import ChangePlan, Draft
@@ -30,7 +29,8 @@ from crypto_core.keys.policy.comparison import PolicyComparison, compare, effect
 from crypto_core.keys.policy.document import PolicyDocument, parse_policy
 from crypto_core.keys.principals import is_of
 from crypto_core.keys.state import KeyState
-from crypto_core.text.clean_text import NO_TEXT, clean, shortened
+from crypto_core.values.clean_text import NO_TEXT, clean, shortened
+from crypto_core.values.errors import KmsError, PolicyError, RefusedError
 
 POLICY = "policy"
 GRANT = "grant"

@@ -8,12 +8,12 @@ from threading import Event
 from typing import Any
 
 from crypto_core.aws.kms import KmsApi
-from crypto_core.cancellation import stop_if
-from crypto_core.errors import RefusedError
 from crypto_core.keys.changes.change import KeyChange
 from crypto_core.keys.changes.key_reader import KeyReader, key_id_of
 from crypto_core.keys.changes.plan import ChangePlan, Draft
 from crypto_core.keys.state import KeyState
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.errors import RefusedError
 
 
 class CallRecorder:

@@ -8,7 +8,6 @@ from dataclasses import replace
 from threading import Event
 from typing import Any
 
-from crypto_core import errors
 from crypto_core.database.state.installation import require_schemas
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.tokens.sweep.full_read import ReadingProgress
@@ -22,6 +21,7 @@ from crypto_core.keys.changes.change import ChangeKind, KeyChange, check
 from crypto_core.keys.changes.key_reader import KeyReader
 from crypto_core.keys.changes.plan import UNCOUNTED, ChangedFact, ChangePlan, ChangeResult
 from crypto_core.keys.changes.recipe import CallRecorder, Readings, Recipe
+from crypto_core.values import errors
 
 RECIPES: Mapping[ChangeKind, Recipe] = {
     **creation.RECIPES,

@@ -16,8 +16,8 @@ from crypto_core.keys.policy.actions import POWERS, Power, in_words, powers
 from crypto_core.keys.policy.conditions import Narrowing, narrowings
 from crypto_core.keys.policy.document import Condition, PolicyDocument, Statement
 from crypto_core.keys.principals import PolicyPrincipal, like
-from crypto_core.text.clean_text import clean, cleans
-from crypto_core.text.json_records import JsonRecord, made, shape
+from crypto_core.values.clean_text import clean, cleans
+from crypto_core.values.json_records import JsonRecord, made, shape
 
 
 @dataclass(frozen=True, slots=True)

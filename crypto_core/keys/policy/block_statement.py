@@ -18,11 +18,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from crypto_core.errors import RefusedError
 from crypto_core.keys.policy.document import Condition, PolicyDocument
 from crypto_core.keys.policy.evaluation import KeyCall, is_met
 from crypto_core.keys.policy.least_privilege import is_principal
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import RefusedError
 
 _SID = "KeydeckBlocks"
 _SERVICE = re.compile(r"[a-z0-9.-]+\.amazonaws\.com(?:\.cn)?")

@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from crypto_core.key_names import account_of
 from crypto_core.keys.policy.access import Access, accesses
 from crypto_core.keys.policy.actions import Power, in_words, power_of
 from crypto_core.keys.policy.document import PolicyDocument
-from crypto_core.text.clean_text import clean
-from crypto_core.text.counts import listed
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.values.clean_text import clean
+from crypto_core.values.counts import listed
+from crypto_core.values.json_records import JsonRecord, shape
+from crypto_core.values.key_names import account_of
 
 _MOST_NAMES = 12
 _MOST_ACTIONS = 3

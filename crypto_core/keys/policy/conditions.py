@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from crypto_core.keys.policy.document import Condition, Statement
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
 
 
 class Bound(StrEnum):

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from crypto_core.errors import PolicyError
 from crypto_core.keys.policy.actions import POWERS, named_by
 from crypto_core.keys.principals import PolicyPrincipal, like
-from crypto_core.text.clean_text import CleanText, clean
+from crypto_core.values.clean_text import CleanText, clean
+from crypto_core.values.errors import PolicyError
 
 MOST_BYTES = 32 * 1024
 _STATEMENT = frozenset(

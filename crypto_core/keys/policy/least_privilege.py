@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
-from crypto_core.errors import PolicyError
 from crypto_core.keys.policy.actions import POWERS, Power
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import PolicyError
 
 
 class Role(StrEnum):

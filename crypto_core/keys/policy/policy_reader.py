@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from crypto_core.aws.kms import KmsApi
-from crypto_core.errors import KmsError, KmsRequestError, PolicyError
-from crypto_core.key_names import account_of
 from crypto_core.keys.grants import Grant, read_grants
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.policy.access import Access, Sentence, accesses, explain
 from crypto_core.keys.policy.document import PolicyDocument, parse_policy
 from crypto_core.keys.state import KeyState
-from crypto_core.text.clean_text import cleans
+from crypto_core.values.clean_text import cleans
+from crypto_core.values.errors import KmsError, KmsRequestError, PolicyError
+from crypto_core.values.key_names import account_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from crypto_core.keys.policy.actions import Power, powers
 from crypto_core.keys.policy.conditions import Bound, account_of
 from crypto_core.keys.posture.facts import Estate, KeyFacts
 from crypto_core.keys.principals import like
-from crypto_core.text.counts import counted
+from crypto_core.values.counts import counted
 
 LEAST = (standards.LEAST_PRIVILEGE, standards.PCI_LEAST_PRIVILEGE)
 _FULL = frozenset({"Decrypt", "PutKeyPolicy", "ScheduleKeyDeletion"})

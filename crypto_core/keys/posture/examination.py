@@ -9,13 +9,10 @@ from datetime import UTC, datetime
 from threading import Event
 
 from crypto_core.aws.kms import KmsApi
-from crypto_core.cancellation import stop_if
 from crypto_core.database.column_guards.model import ColumnGuard
 from crypto_core.database.tokens.strays import Copies, Strays
-from crypto_core.errors import DatabaseError, KmsError
 from crypto_core.findings.finding import Finding, Gap, Severity, coverage_of, once_each
 from crypto_core.findings.registry import Facts, Said, rules_about
-from crypto_core.key_names import parse_key_name, same_key
 from crypto_core.keys.grants import Grant
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.policy.access import Access
@@ -31,7 +28,10 @@ from crypto_core.keys.service import StatusService
 from crypto_core.keys.state import NOT_FOUND, KeyState
 from crypto_core.keys.status import Status
 from crypto_core.lists.coverage import Coverage
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.errors import DatabaseError, KmsError
+from crypto_core.values.json_records import JsonRecord, shape
+from crypto_core.values.key_names import parse_key_name, same_key
 
 WORKERS = 8
 GRANT_LISTS_PER_SECOND = 50.0

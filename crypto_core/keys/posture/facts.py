@@ -10,12 +10,12 @@ from crypto_core.database.column_guards.model import ColumnGuard
 from crypto_core.database.tokens.strays import Copies, Strays
 from crypto_core.database.tokens.sweep.results import Sweep
 from crypto_core.findings.finding import Finding, Gap, Severity
-from crypto_core.key_names import account_of
 from crypto_core.keys.grants import Grant
 from crypto_core.keys.policy.access import Access
 from crypto_core.keys.posture.limits import Limits
 from crypto_core.keys.state import KeyState
-from crypto_core.text.counts import counted
+from crypto_core.values.counts import counted
+from crypto_core.values.key_names import account_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,6 @@ from typing import Any
 from urllib.parse import unquote
 
 from crypto_core.aws.kms import KmsApi
-from crypto_core.cancellation import stop_if
-from crypto_core.errors import KmsError, PolicyError
 from crypto_core.findings.finding import Finding, Gap, Severity
 from crypto_core.findings.registry import Facts, Said, rule
 from crypto_core.findings.standards import (
@@ -29,8 +27,10 @@ from crypto_core.findings.standards import (
 )
 from crypto_core.keys.policy.actions import POWERS, named_by
 from crypto_core.keys.principals import like
-from crypto_core.text.clean_text import CleanText, clean
-from crypto_core.text.counts import counted
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.clean_text import CleanText, clean
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import KmsError, PolicyError
 
 DECRYPTING = frozenset({"Decrypt", "ReEncryptFrom"})
 """What opens data keys, or hands them on."""

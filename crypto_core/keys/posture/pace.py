@@ -7,7 +7,7 @@ from collections.abc import Callable
 from threading import Event
 from time import monotonic
 
-from crypto_core.cancellation import stop_if
+from crypto_core.values.cancellation import stop_if
 
 
 class CallerPace:

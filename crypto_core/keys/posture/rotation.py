@@ -21,8 +21,8 @@ import re
 from crypto_core.findings.finding import Severity
 from crypto_core.findings.registry import Facts, Said, rule
 from crypto_core.findings.standards import CIS_ROTATION, CRYPTOPERIOD, HUB_ROTATION, PCI_KEY_CHANGES
-from crypto_core.key_names import account_of, region_of, same_key
 from crypto_core.keys.posture.facts import Estate, KeyFacts
+from crypto_core.values.key_names import account_of, region_of, same_key
 
 CONTROLS = (CIS_ROTATION, HUB_ROTATION, PCI_KEY_CHANGES, CRYPTOPERIOD)
 _EARLIER = re.compile(

@@ -8,7 +8,7 @@ from crypto_core.findings.finding import Finding, Severity
 from crypto_core.findings.registry import Facts, Said, rule
 from crypto_core.findings.standards import AT_REST, DATA_INVENTORY, INPUT, INTEGRITY
 from crypto_core.keys.posture.facts import Estate
-from crypto_core.text.counts import counted
+from crypto_core.values.counts import counted
 
 
 @rule(

@@ -15,7 +15,7 @@ from crypto_core.findings import standards
 from crypto_core.findings.finding import Finding, Gap, Severity
 from crypto_core.findings.registry import Facts, Said, rule
 from crypto_core.keys.posture.trails import ACCOUNT_BLOCK, ACL, BLOCK, LOGGING, POLICY, BucketState, Trail
-from crypto_core.text.clean_text import NO_TEXT
+from crypto_core.values.clean_text import NO_TEXT
 
 
 @rule(

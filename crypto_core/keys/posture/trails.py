@@ -17,12 +17,12 @@ from threading import Event
 from typing import Any
 
 from crypto_core.aws.kms import KmsApi
-from crypto_core.cancellation import stop_if
-from crypto_core.errors import KmsError, NotConfiguredError
 from crypto_core.findings.finding import Finding, Gap, Severity
 from crypto_core.findings.registry import Facts, Said, rule
 from crypto_core.findings.standards import AUDIT_RECORDS, CIS_TRAIL, HUB_TRAIL
-from crypto_core.text.clean_text import NO_TEXT, CleanText, clean
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.clean_text import NO_TEXT, CleanText, clean
+from crypto_core.values.errors import KmsError, NotConfiguredError
 
 POLICY, BLOCK, ACL, LOGGING = "policy status", "public access block", "access list", "access logging"
 ACCOUNT_BLOCK = "public access block of the account"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from crypto_core.findings.finding import Finding, Gap, Severity
 from crypto_core.findings.registry import Facts, Said, rule
 from crypto_core.findings.standards import CRYPTOPERIOD, PCI_KEY_CHANGES, PCI_KEY_RETIREMENT
-from crypto_core.key_names import parse_key_name, same_key
-from crypto_core.key_uses import MAKES
+from crypto_core.keys.key_uses import MAKES
 from crypto_core.keys.posture.facts import Estate, KeyFacts
 from crypto_core.keys.posture.rotation import comes_after, marked_earlier
+from crypto_core.values.key_names import parse_key_name, same_key
 
 _RETIRED = (PCI_KEY_RETIREMENT,)
 STILL_DAYS = 30

@@ -20,12 +20,12 @@ from sqlalchemy import Connection
 
 from crypto_core.database.tokens.attribution import Attributor, answer_of_damage
 from crypto_core.database.tokens.store import StoredToken, digest
-from crypto_core.errors import DatabaseError
-from crypto_core.key_names import same_key
 from crypto_core.reencryption.bulk.ports import Outcome, Poison, Sealed, TokenTask
 from crypto_core.reencryption.bulk.token_sealer import UNKNOWN_KEY
 from crypto_core.reencryption.endurance import Endurance
-from crypto_core.references import TokenRef
+from crypto_core.values.errors import DatabaseError
+from crypto_core.values.key_names import same_key
+from crypto_core.values.references import TokenRef
 
 MOST, FIRST = 500, 32
 LOCKED_SECONDS = 0.08

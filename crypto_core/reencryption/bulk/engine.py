@@ -12,7 +12,6 @@ from threading import Event
 from typing import Protocol
 
 from crypto_core.database.tokens.store import StoredToken
-from crypto_core.errors import KmsThrottledError
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.log.observation import SILENT, Observer
 from crypto_core.reencryption.bulk import pipeline
@@ -21,6 +20,7 @@ from crypto_core.reencryption.bulk.pipeline import IN_FLIGHT, RunGate, is_passin
 from crypto_core.reencryption.bulk.ports import BulkKms, Outcome, TokenPages, TokenSink
 from crypto_core.reencryption.bulk.retries import ATTEMPTS
 from crypto_core.reencryption.bulk.transport import CallSample, CallWatch, KmsTransport
+from crypto_core.values.errors import KmsThrottledError
 
 FIRST_RATE = 50.0
 """Calls a second until the first heartbeat has told how many the job may make."""

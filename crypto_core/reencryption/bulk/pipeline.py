@@ -20,9 +20,9 @@ from operator import attrgetter
 from threading import Event
 from typing import Any, TypeVar
 
-from crypto_core import errors
 from crypto_core.database.tokens.store import StoredToken
 from crypto_core.reencryption.bulk import ports
+from crypto_core.values import errors
 
 IN_FLIGHT = 128
 """Tokens that KMS is asked about at a time, a connection each: at 10 ms a call, enough for 6,000 a second."""

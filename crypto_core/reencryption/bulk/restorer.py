@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from crypto_core import errors
+from crypto_core.aws.receipts.call_subject import CallSubject
 from crypto_core.database.tokens.backups import KeptEnvelope
 from crypto_core.database.tokens.store import Replacement, StoredToken
 from crypto_core.envelope import parse
 from crypto_core.keyring.kms_keyring import KmsKeyring
-from crypto_core.receipts.call_subject import CallSubject
 from crypto_core.reencryption.bulk.ports import BulkKms, Outcome, Poison, Sealed, TokenPages
 from crypto_core.reencryption.bulk.token_opener import open_under
-from crypto_core.references import TokenRef
+from crypto_core.values import errors
+from crypto_core.values.references import TokenRef
 
 DIFFERENT = "different-token"
 

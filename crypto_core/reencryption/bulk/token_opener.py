@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from crypto_core import errors
-from crypto_core.cipher import OpenedToken, sealed_for_another_row
+from crypto_core.aws.receipts.call_subject import CallSubject
 from crypto_core.database.tokens.attribution import answer_of_damage
 from crypto_core.database.tokens.attribution_cache import KnownAttribution
 from crypto_core.database.tokens.store import StoredToken
 from crypto_core.envelope import Envelope, Format, open_envelope, parse
 from crypto_core.envelope.encryption_context import EncryptionContext
 from crypto_core.keyring.checked_answers import KeySearch, must_be_named
+from crypto_core.keyring.cipher import OpenedToken, sealed_for_another_row
 from crypto_core.keyring.data_keys import UnwrappedDataKey
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.log.observation import SILENT, Observation, Observer
-from crypto_core.receipts.call_subject import CallSubject
 from crypto_core.reencryption.bulk.ports import BulkKms, Opened
 from crypto_core.reencryption.plan import Verification
-from crypto_core.references import TokenRef
-from crypto_core.secret import Secret
+from crypto_core.values import errors
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import Secret
 
 LookAt = Callable[[StoredToken, Secret], object]
 """Is shown a stored value and its token, which is wiped right after; called in the event loop's thread."""

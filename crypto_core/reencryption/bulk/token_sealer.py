@@ -9,8 +9,7 @@ from __future__ import annotations
 import secrets
 from math import log, log1p
 
-from crypto_core import errors
-from crypto_core.cipher import OpenedToken, seal_under, sealed_for_another_row, wrong_data_key
+from crypto_core.aws.receipts.call_subject import CallSubject
 from crypto_core.database.tokens.store import Replacement, StoredToken
 from crypto_core.envelope import (
     Envelope,
@@ -25,13 +24,14 @@ from crypto_core.envelope import (
     version_of,
 )
 from crypto_core.keyring.checked_answers import ANOTHER_KEY, REFUSALS, KeySearch, must_be_named
+from crypto_core.keyring.cipher import OpenedToken, seal_under, sealed_for_another_row, wrong_data_key
 from crypto_core.keyring.data_keys import KeyAnswer
 from crypto_core.log.observation import Observation
-from crypto_core.receipts.call_subject import CallSubject
 from crypto_core.reencryption.bulk.ports import BulkKms, Outcome, Poison, Sealed, TokenTask
 from crypto_core.reencryption.bulk.token_opener import open_under
 from crypto_core.reencryption.plan import Verb
-from crypto_core.secret import Secret
+from crypto_core.values import errors
+from crypto_core.values.secret import Secret
 
 _KINDS: tuple[tuple[type[errors.KeydeckError], str], ...] = (
     (errors.NewEnvelopeError, "new-envelope"),

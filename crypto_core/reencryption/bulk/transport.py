@@ -20,21 +20,21 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Self
 
-from crypto_core import errors
 from crypto_core.aws.failures import error_from_exception, error_from_response
 from crypto_core.aws.kms import READ_ONLY_OPERATIONS, KmsApi
+from crypto_core.aws.receipts.call_subject import note_call
 from crypto_core.aws.region_failover import Routes
 from crypto_core.aws.service_endpoint import tls_context
 from crypto_core.aws.sessions import AccessKey
 from crypto_core.envelope.encryption_context import EncryptionContext
-from crypto_core.key_names import is_multi_region, parse_key_name, region_of
 from crypto_core.keyring import checked_answers
 from crypto_core.keyring.data_keys import GeneratedDataKey, RewrappedDataKey, UnwrappedDataKey
 from crypto_core.log.observation import SILENT, ObservedCall, Observer
-from crypto_core.receipts.call_subject import note_call
 from crypto_core.reencryption.bulk.http import MAX_ANSWER_BYTES, Endpoint, WireAnswer
 from crypto_core.reencryption.bulk.pace import CallPace
 from crypto_core.reencryption.bulk.retries import ATTEMPTS, CallFailure, Refused, Retries
+from crypto_core.values import errors
+from crypto_core.values.key_names import is_multi_region, parse_key_name, region_of
 
 _MOST = 20_000
 """Latencies that are kept between two looks."""

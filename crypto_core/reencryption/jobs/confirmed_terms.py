@@ -14,7 +14,7 @@ from uuid import UUID
 
 from crypto_core.database.state.jobs import JobDraft, JobRow
 from crypto_core.database.state.journal import Journal
-from crypto_core.errors import JobChangedError
+from crypto_core.values.errors import JobChangedError
 
 BEGIN = "record_job"
 """The database's function that records the beginning of a job and of each wave."""

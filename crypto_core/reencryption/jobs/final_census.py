@@ -23,9 +23,7 @@ from crypto_core.database.state.jobs import DONE, FAILED, RUNNING, JobRow
 from crypto_core.database.tokens.fresh_proof import FreshProof, left_out_decoys
 from crypto_core.database.tokens.store import TokenScope
 from crypto_core.database.tokens.tables import Picked
-from crypto_core.errors import KmsError, RefusedError
 from crypto_core.guard.guarded_change import TEXT, Outcome
-from crypto_core.key_names import same_key
 from crypto_core.keys.service import StatusService
 from crypto_core.reencryption.bulk.batch_sink import PASSING
 from crypto_core.reencryption.jobs.confirmed_terms import BEGIN, ConfirmedTerms, told_scope
@@ -33,8 +31,10 @@ from crypto_core.reencryption.jobs.parts import JobParts
 from crypto_core.reencryption.jobs.writers import Writers
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.reencryption.planner import Planner
-from crypto_core.references import TokenRef
-from crypto_core.text.counts import counted
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import KmsError, RefusedError
+from crypto_core.values.key_names import same_key
+from crypto_core.values.references import TokenRef
 
 _log = logging.getLogger(__name__)
 

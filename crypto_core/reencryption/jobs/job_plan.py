@@ -6,9 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import KW_ONLY, dataclass, replace
 from threading import Event
 
-from crypto_core.cancellation import stop_if
 from crypto_core.database.tokens.store import TokenStore
-from crypto_core.key_names import region_of, same_key
 from crypto_core.reencryption.bulk.quota import dollars, quota_of
 from crypto_core.reencryption.filter_selection import of_formats
 from crypto_core.reencryption.jobs.final_census import scope_formats
@@ -16,7 +14,9 @@ from crypto_core.reencryption.jobs.model import CompareAccess, JobOptions, JobPl
 from crypto_core.reencryption.plan import Plan, Selection, Unwritten, Verb
 from crypto_core.reencryption.plan_steps import by_column, by_format
 from crypto_core.reencryption.planner import Planner
-from crypto_core.text.counts import counted
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.counts import counted
+from crypto_core.values.key_names import region_of, same_key
 
 _STAYS = "such an envelope is bound to the key that it names; re-encrypt it instead"
 

@@ -14,8 +14,8 @@ from crypto_core.keys.replacement import Compared
 from crypto_core.reencryption.bulk.pace import PaceTrend
 from crypto_core.reencryption.jobs.replica_watch import MAX_LAG_SECONDS
 from crypto_core.reencryption.plan import Plan, Verb
-from crypto_core.text.clean_text import CleanText, cleans
-from crypto_core.text.json_records import JsonRecord, made, shape
+from crypto_core.values.clean_text import CleanText, cleans
+from crypto_core.values.json_records import JsonRecord, made, shape
 
 FEW = 200
 """Up to so many tokens are written by one process at once, and nothing of it is kept as a job."""

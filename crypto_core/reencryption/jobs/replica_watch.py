@@ -7,7 +7,7 @@ from collections.abc import Callable
 from time import monotonic
 
 from crypto_core.database.replicas import READ_STATS, ReplicaLag
-from crypto_core.errors import DatabaseError
+from crypto_core.values.errors import DatabaseError
 
 _log = logging.getLogger(__name__)
 

@@ -18,7 +18,6 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Connection
 
-from crypto_core import errors
 from crypto_core.database.replicas import ReplicaLags
 from crypto_core.database.state.jobs import FAILED, RUNNING, JobRow, JobStore
 from crypto_core.database.tokens.attached_code import AttachedCode, require_same_code
@@ -26,9 +25,7 @@ from crypto_core.database.tokens.backups import stood_before
 from crypto_core.database.tokens.chunks import LEASE_SECONDS, Chunk, ChunkStore
 from crypto_core.database.tokens.store import TokenScope
 from crypto_core.envelope import DEV_KEY, Format
-from crypto_core.errors import DatabaseError
 from crypto_core.guard.guarded_change import Outcome
-from crypto_core.key_names import region_of
 from crypto_core.reencryption.bulk.batch_sink import BatchSink, BatchSize
 from crypto_core.reencryption.bulk.engine import AskKms, Engine, OpenEngine
 from crypto_core.reencryption.bulk.ports import TokenPages, TokenTask
@@ -42,9 +39,12 @@ from crypto_core.reencryption.jobs.parts import JobParts
 from crypto_core.reencryption.jobs.replica_watch import MAX_LAG_SECONDS, ReplicaWatch
 from crypto_core.reencryption.jobs.work import ChunkLedger, ChunkPages
 from crypto_core.reencryption.plan import Verb
-from crypto_core.references import TokenRef
-from crypto_core.text.clean_text import clean
-from crypto_core.text.json_records import record_of
+from crypto_core.values import errors
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import DatabaseError
+from crypto_core.values.json_records import record_of
+from crypto_core.values.key_names import region_of
+from crypto_core.values.references import TokenRef
 
 _log = logging.getLogger(__name__)
 

@@ -27,7 +27,6 @@ from crypto_core.database.state.jobs import (
     RunnerRow,
 )
 from crypto_core.database.tokens.attached_code import require_same_code
-from crypto_core.errors import DatabaseError, JobError, KeydeckError
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent
 from crypto_core.guard.guarded_change import GuardedChange, Outcome, Run, ended_by_others
@@ -51,8 +50,9 @@ from crypto_core.reencryption.jobs.model import (
 from crypto_core.reencryption.jobs.parts import JobParts
 from crypto_core.reencryption.jobs.runner import JobRunner
 from crypto_core.reencryption.plan import Plan, Selection, Unwritten, Verb
-from crypto_core.text.clean_text import clean
-from crypto_core.text.counts import counted
+from crypto_core.values.clean_text import clean
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import DatabaseError, JobError, KeydeckError
 
 LATELY_SECONDS = 10.0
 """Seconds over which a running job's rate is told."""

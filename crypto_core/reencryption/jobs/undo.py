@@ -18,7 +18,6 @@ from crypto_core.database.tokens import backups
 from crypto_core.database.tokens.attached_code import AttachedCode, RunsCode, code_warnings
 from crypto_core.database.tokens.store import TokenScope
 from crypto_core.envelope import ENVELOPE_FORMATS
-from crypto_core.errors import DatabaseError, RefusedError
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.guard.guarded_change import (
@@ -33,9 +32,10 @@ from crypto_core.keys.inventory import KeyInventory
 from crypto_core.reencryption.jobs.confirmed_terms import BEGIN, told_terms
 from crypto_core.reencryption.jobs.parts import JobParts
 from crypto_core.reencryption.plan import Verb
-from crypto_core.text.clean_text import clean
-from crypto_core.text.counts import counted
-from crypto_core.text.moments import in_utc
+from crypto_core.values.clean_text import clean
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import DatabaseError, RefusedError
+from crypto_core.values.moments import in_utc
 
 RESTORE, PURGE = "jobs restore", "backups purge"
 _CHANGED = "What is kept has changed since the preview."

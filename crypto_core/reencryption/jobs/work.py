@@ -20,7 +20,7 @@ from crypto_core.database.tokens.store import StoredToken, TokenScope, TokenStor
 from crypto_core.reencryption.bulk.batch_sink import calls_of
 from crypto_core.reencryption.bulk.ports import Poison, Sealed
 from crypto_core.reencryption.endurance import Endurance
-from crypto_core.references import TokenRef
+from crypto_core.values.references import TokenRef
 
 PAGE = 500
 

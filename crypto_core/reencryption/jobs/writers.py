@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from crypto_core.errors import KmsError, TrailError
-from crypto_core.key_names import short_key
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.replacement import UseWitness
 from crypto_core.keys.state import LastUse, last_use_since
-from crypto_core.text.clean_text import clean
-from crypto_core.text.moments import in_utc
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import KmsError, TrailError
+from crypto_core.values.key_names import short_key
+from crypto_core.values.moments import in_utc
 
 
 @dataclass(frozen=True, slots=True)

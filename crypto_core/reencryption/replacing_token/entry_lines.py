@@ -10,9 +10,9 @@ import csv
 import io
 from dataclasses import dataclass, field
 
-from crypto_core.errors import InvalidTokenError
-from crypto_core.secret import Secret
-from crypto_core.text.counts import listed
+from crypto_core.values.counts import listed
+from crypto_core.values.errors import InvalidTokenError
+from crypto_core.values.secret import Secret
 
 MOST_ENTRIES = 1_000
 """Tokens of one file."""

@@ -10,16 +10,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from threading import Event
 
-from crypto_core import errors
-from crypto_core.cancellation import stop_if
 from crypto_core.guard.consent import Consent
 from crypto_core.guard.guarded_change import Ended, GuardedChange, Outcome, Run
 from crypto_core.providers.token_dispatch import stored_alike
 from crypto_core.reencryption.replacing_token.plan import VERB, EntriesPlan, EntryOutcome, EntryPlan
 from crypto_core.reencryption.replacing_token.service import TokenEntering, already_there, was_made_for
-from crypto_core.references import TokenRef
-from crypto_core.secret import Secret
-from crypto_core.text.counts import counted, listed
+from crypto_core.values import errors
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.counts import counted, listed
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import Secret
 
 _FAULTS = 5
 

@@ -11,11 +11,11 @@ from crypto_core.envelope import Format
 from crypto_core.guard.consent import Danger
 from crypto_core.keyring.data_keys import KeyAnswer
 from crypto_core.providers.answers import Liveness
-from crypto_core.references import TokenRef
-from crypto_core.secret import Secret, exposed
-from crypto_core.text.clean_text import clean, cleans
-from crypto_core.text.counts import counted
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.values.clean_text import clean, cleans
+from crypto_core.values.counts import counted
+from crypto_core.values.json_records import JsonRecord, shape
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import Secret, exposed
 
 VERB = "enter token"
 """What the journal and the kept envelopes call it."""

@@ -15,9 +15,6 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine
 
-from crypto_core import errors
-from crypto_core.cancellation import stop_if
-from crypto_core.cipher import SealedToken, TokenCipher
 from crypto_core.database.state.installation import require_schemas
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.tokens.attached_code import code_warnings, require_same_code
@@ -33,6 +30,7 @@ from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent
 from crypto_core.guard.guard import Guard
 from crypto_core.guard.guarded_change import Ended, GuardedChange, Outcome, Run
+from crypto_core.keyring.cipher import SealedToken, TokenCipher
 from crypto_core.keyring.data_keys import KeyAnswer
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.keys.inventory import KeyInventory
@@ -42,8 +40,10 @@ from crypto_core.reencryption.plan_steps import check_target, check_writable
 from crypto_core.reencryption.planner import target_key
 from crypto_core.reencryption.replacing_token.plan import VERB, Entered, EntryPlan, digest_of_entry
 from crypto_core.reencryption.replacing_token.validation import taken
-from crypto_core.references import TokenRef
-from crypto_core.secret import Secret
+from crypto_core.values import errors
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import Secret
 
 if TYPE_CHECKING:
     from crypto_core.providers.service import ProviderService

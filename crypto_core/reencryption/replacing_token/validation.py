@@ -7,11 +7,11 @@ passes through.
 from __future__ import annotations
 
 from crypto_core.envelope import PROVIDER_PREFIXES, Format, classify, require_sealable
-from crypto_core.errors import InvalidTokenError
 from crypto_core.providers.messages import REFRESH_COLUMN, REFRESH_PREFIXES
-from crypto_core.references import TokenRef
-from crypto_core.secret import Secret
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import InvalidTokenError
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import Secret
 
 _PASTE_BEGINS, _PASTE_ENDS = "\x1b[200~", "\x1b[201~"
 """What a terminal puts around pasted text (xterm, "Bracketed Paste Mode"), where it reaches the field."""

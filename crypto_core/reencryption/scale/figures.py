@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from crypto_core.reencryption.plan import Verb
-from crypto_core.text.json_records import JsonRecord
+from crypto_core.values.json_records import JsonRecord
 
 
 class Basis(StrEnum):

@@ -10,8 +10,6 @@ from math import ceil
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.table_figures import DatabaseFigures, TableFigures, read_figures
 from crypto_core.database.tokens.tables import TokenColumn
-from crypto_core.errors import SettingsError
-from crypto_core.key_names import region_of
 from crypto_core.reencryption.bulk.quota import DOLLARS_PER_CALL
 from crypto_core.reencryption.jobs.model import JobPlan
 from crypto_core.reencryption.plan import Verb
@@ -33,8 +31,10 @@ from crypto_core.reencryption.scale.figures import (
 from crypto_core.reencryption.scale.figures import CPU_US as CPU_US_MEASURED
 from crypto_core.reencryption.scale.figures import DATABASE_CPU_US as DATABASE_CPU_US_MEASURED
 from crypto_core.reencryption.scale.figures import ENVELOPE_BYTES as ENVELOPE_BYTES_MEASURED
-from crypto_core.text.clean_text import clean
-from crypto_core.text.json_records import JsonRecord, made, shape
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import SettingsError
+from crypto_core.values.json_records import JsonRecord, made, shape
+from crypto_core.values.key_names import region_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,10 +28,8 @@ from sqlalchemy import (
     true,
 )
 
-from crypto_core.errors import TrailError
 from crypto_core.lists.filter_language import Alternative, Clause, Term
 from crypto_core.lists.paging import Query, unknown_sort
-from crypto_core.text.clean_text import clean
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.event_fields import EventField
 from crypto_core.trail.event_sql import (
@@ -59,6 +57,8 @@ from crypto_core.trail.store import StoredEvent, Summary
 from crypto_core.trail.store.statistics import GroupsQuestion
 from crypto_core.trail.store.tallies import Tallies
 from crypto_core.trail.term_sql import meant_by
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import TrailError
 
 _OTHERWISE = ("key", "material")
 """Columns whose texts are asked for in ways that do not stand in them, or hold several values."""

@@ -25,16 +25,16 @@ from urllib.parse import quote
 
 import orjson
 
-from crypto_core.cancellation import stop_if
-from crypto_core.errors import InterruptedRunError, TrailError
 from crypto_core.lists.paging import Query, pages_of
-from crypto_core.text.clean_text import clean
-from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.columns import marks, seconds
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.event_fields import EVENT_FIELDS
 from crypto_core.trail.record_reader import load_foreign
 from crypto_core.trail.store import EventStore
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import InterruptedRunError, TrailError
+from crypto_core.values.json_records import JsonRecord, shape
 
 if TYPE_CHECKING:
     import duckdb

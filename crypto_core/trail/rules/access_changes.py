@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from crypto_core.errors import PolicyError
 from crypto_core.findings.finding import Severity
 from crypto_core.findings.standards import CLOUD_ROLES
-from crypto_core.key_names import account_of
 from crypto_core.keys.policy.access import Access, accesses
 from crypto_core.keys.policy.actions import Power, powers
 from crypto_core.keys.policy.comparison import compare
@@ -18,6 +16,8 @@ from crypto_core.trail.event import KMS, TrailEvent
 from crypto_core.trail.rules.change_findings import Judgement, change_rule
 from crypto_core.trail.rules.rule_context import RuleContext, listed, request, text
 from crypto_core.trail.store.history import Span, has
+from crypto_core.values.errors import PolicyError
+from crypto_core.values.key_names import account_of
 
 _GRAVE = (Power.OPEN, Power.DELEGATE, Power.DESTROY)
 

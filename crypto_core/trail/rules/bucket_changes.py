@@ -11,10 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from crypto_core.errors import PolicyError
 from crypto_core.findings.finding import Severity
 from crypto_core.findings.standards import CLOUD_LOGS, DESTRUCTION, LIFECYCLE_DELETION
-from crypto_core.key_names import account_of
 from crypto_core.keys.policy.conditions import narrowings
 from crypto_core.keys.policy.document import Statement, parse_policy
 from crypto_core.keys.principals import like
@@ -24,6 +22,8 @@ from crypto_core.trail.event import CLOUDTRAIL, S3, TrailEvent
 from crypto_core.trail.rules.change_findings import Judgement, change_rule
 from crypto_core.trail.rules.rule_context import RuleContext, listed, request, text
 from crypto_core.trail.store.history import has
+from crypto_core.values.errors import PolicyError
+from crypto_core.values.key_names import account_of
 
 SHORT_DAYS = 90
 """So long CloudTrail's own event history has what is gone from the bucket."""

@@ -7,12 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Event
 
-from crypto_core.cancellation import stop_if
-from crypto_core.errors import RefusedError
 from crypto_core.findings.finding import Finding, Gap, Severity, coverage_of, once_each
 from crypto_core.findings.registry import Facts, rules_about
 from crypto_core.lists.coverage import Coverage
-from crypto_core.text.counts import counted
 from crypto_core.trail.columns import moment, seconds
 from crypto_core.trail.coverage_record import FRESH
 from crypto_core.trail.event import MOST_SKEW
@@ -21,6 +18,9 @@ from crypto_core.trail.sources.pull_query import LATE
 from crypto_core.trail.store.history import Span
 from crypto_core.trail.store.pulls import lacking
 from crypto_core.trail.store.suppressions import Suppressed, Suppression
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import RefusedError
 
 WINDOW = timedelta(hours=24)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from crypto_core.findings.finding import Severity
 from crypto_core.findings.registry import Facts, Said, Sigma, SigmaKeys, rule
 from crypto_core.findings.standards import CLOUD_ACCOUNTS
-from crypto_core.key_uses import USES
+from crypto_core.keys.key_uses import USES
 from crypto_core.trail.event import KMS
 from crypto_core.trail.rules.rule_context import (
     NO_SERVICE,

@@ -8,12 +8,12 @@ from typing import Any
 
 from crypto_core.findings.finding import Severity
 from crypto_core.findings.standards import CLOUD_LOGS
-from crypto_core.key_names import account_of, partition_of
 from crypto_core.keys.posture.trails import recorded
-from crypto_core.text.clean_text import clean
 from crypto_core.trail.event import CLOUDTRAIL, TrailEvent
 from crypto_core.trail.rules.change_findings import Judgement, change_rule
 from crypto_core.trail.rules.rule_context import RuleContext, listed, request, text
+from crypto_core.values.clean_text import clean
+from crypto_core.values.key_names import account_of, partition_of
 
 
 def _trail(event: TrailEvent) -> str:

@@ -17,9 +17,9 @@ from typing import Any
 from crypto_core.findings.finding import Finding, Severity
 from crypto_core.findings.registry import Facts, Rule, Sigma, rule_by_id
 from crypto_core.findings.standards import CONTROLS, TECHNIQUES, VERSION
-from crypto_core.key_names import account_of, is_key_arn, region_of
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.rules.sigma import sigma_id
+from crypto_core.values.key_names import account_of, is_key_arn, region_of
 
 SCHEMA = "1.8.0"
 _POSTURE = ("Key posture", ["AWS KMS", "AWS CloudTrail"])

@@ -10,11 +10,8 @@ from typing import Any
 
 from crypto_core.database.tokens.decoys import NO_DECOYS, Decoys
 from crypto_core.findings.finding import Finding, Gap, Severity
-from crypto_core.key_uses import READS
+from crypto_core.keys.key_uses import READS
 from crypto_core.lists.filter_language import Alternative, Term
-from crypto_core.text import counts
-from crypto_core.text.clean_text import clean
-from crypto_core.text.counts import counted
 from crypto_core.trail.bucket_calls import bucket_of
 from crypto_core.trail.event import CLOUDTRAIL, KMS, S3, TrailEvent
 from crypto_core.trail.record_reader import load
@@ -22,6 +19,9 @@ from crypto_core.trail.rules.watched_keys import Keys, patterns
 from crypto_core.trail.store.history import Group, History, Span, flag, has, like
 from crypto_core.trail.store.pulls import DeliveryBucket, TimeWindow
 from crypto_core.trail.store.receipt_questions import ReceiptHistory
+from crypto_core.values import counts
+from crypto_core.values.clean_text import clean
+from crypto_core.values.counts import counted
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,11 @@ from datetime import UTC, datetime, timedelta
 from threading import Event
 
 from crypto_core.database.tokens.decoys import ReadDecoys, no_decoys
-from crypto_core.errors import ReadOnlyError, RefusedError
 from crypto_core.findings.finding import Finding, Gap, Severity, once_each
 from crypto_core.findings.registry import rule_by_id
 from crypto_core.guard.guard import Guard
 from crypto_core.guard.guarded_change import Outcome
 from crypto_core.guard.operations import BY_NAME
-from crypto_core.text.counts import counted
 from crypto_core.trail.query import Aliases
 from crypto_core.trail.rules.examination import WINDOW, Examined, examine, window
 from crypto_core.trail.rules.rule_context import (
@@ -31,6 +29,8 @@ from crypto_core.trail.store.history import History, Span
 from crypto_core.trail.store.pulls import PullBook
 from crypto_core.trail.store.receipt_questions import ReceiptHistory
 from crypto_core.trail.store.suppressions import Suppressed, Suppression, Suppressions, sift
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import ReadOnlyError, RefusedError
 
 SUPPRESS, UNSUPPRESS = BY_NAME["findings suppress"].name, BY_NAME["findings unsuppress"].name
 

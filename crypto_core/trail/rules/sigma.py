@@ -14,7 +14,7 @@ from typing import Any
 from crypto_core.findings.finding import Severity
 from crypto_core.findings.registry import Correlation, Facts, NoSigma, Rule, Sigma, SigmaKeys, rules_about
 from crypto_core.findings.standards import TECHNIQUES
-from crypto_core.key_uses import OPENS
+from crypto_core.keys.key_uses import OPENS
 from crypto_core.trail.event import OURS
 from crypto_core.trail.rules.watched_keys import Keys, patterns
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from crypto_core.errors import KmsError, SettingsError
 from crypto_core.findings.finding import Gap, Severity
-from crypto_core.key_names import account_of, is_key_arn, parse_key_name, same_key
+from crypto_core.values.errors import KmsError, SettingsError
+from crypto_core.values.key_names import account_of, is_key_arn, parse_key_name, same_key
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,11 @@ from datetime import timedelta
 from crypto_core.findings.finding import Finding, Gap, Severity
 from crypto_core.findings.registry import Facts, NoSigma, Said, rule
 from crypto_core.findings.standards import CLOUD_ACCOUNTS, STEAL_TOKEN
-from crypto_core.text.counts import counted
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.rules.rule_context import RuleContext, calls, found, listed, name_of, short, where_from
 from crypto_core.trail.store.history import Span, flag
 from crypto_core.trail.store.receipt_questions import Allowance, Contradiction
+from crypto_core.values.counts import counted
 
 RULE = "decrypt-without-receipt"
 _EXPLAINED, _UNEXPLAINED = flag("explained"), flag("explained", negated=True)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from crypto_core.findings.finding import Severity
 from crypto_core.findings.registry import Facts, NoSigma, Said, Sigma, SigmaKeys, rule
 from crypto_core.findings.standards import CLOUD_ACCOUNTS, CLOUD_SECRETS, ENCRYPTED, STEAL_TOKEN
-from crypto_core.key_names import account_of
-from crypto_core.key_uses import MAKES, USES
+from crypto_core.keys.key_uses import MAKES, USES
 from crypto_core.trail.event import KMS
 from crypto_core.trail.rules.rule_context import (
     DID,
@@ -21,6 +20,7 @@ from crypto_core.trail.rules.rule_context import (
 )
 from crypto_core.trail.rules.watched_keys import one_of, patterns
 from crypto_core.trail.store.history import Span, has, like
+from crypto_core.values.key_names import account_of
 
 
 @rule(

@@ -24,11 +24,11 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from crypto_core.aws.kms import KmsApi
-from crypto_core.errors import KmsError
-from crypto_core.text.clean_text import clean
-from crypto_core.text.json_records import JsonRecord
 from crypto_core.trail.record_reader import load_foreign
 from crypto_core.trail.sources.source_calls import pages_of, why
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import KmsError
+from crypto_core.values.json_records import JsonRecord
 
 MOST_FILES = 100_000
 _MOST_SENTENCES = 200

@@ -18,9 +18,6 @@ from time import monotonic
 from typing import Any
 
 from crypto_core.aws.kms import KmsApi
-from crypto_core.cancellation import stop_if
-from crypto_core.errors import KmsError, KmsThrottledError, PageTokenError
-from crypto_core.key_names import AccountRegion
 from crypto_core.keys.posture.pace import CallerPace
 from crypto_core.trail.columns import moment, seconds
 from crypto_core.trail.event import CLOUDTRAIL, KMS
@@ -29,6 +26,9 @@ from crypto_core.trail.sources.report import PullRun, PullTally
 from crypto_core.trail.sources.source_calls import side_by_side, why
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.pulls import DeliveryBucket, PullBook, PullScope, TimeWindow, Unfinished
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.errors import KmsError, KmsThrottledError, PageTokenError
+from crypto_core.values.key_names import AccountRegion
 
 PER_SECOND = 2.0
 PAGE = 50

@@ -7,10 +7,10 @@ import json
 from dataclasses import dataclass, field
 
 from crypto_core.guard.consent import Danger
-from crypto_core.text.clean_text import cleans
 from crypto_core.trail.sources.bucket.places import TrailBucket
 from crypto_core.trail.sources.lookup import ATTRIBUTES, Attribute
 from crypto_core.trail.sources.pull_query import PullQuery
+from crypto_core.values.clean_text import cleans
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,8 @@ from threading import Event
 from typing import Protocol
 
 from crypto_core.aws.kms import KmsApi
-from crypto_core.cancellation import stop_if
-from crypto_core.errors import KmsError, SettingsError
 from crypto_core.guard.consent import Consent, Danger, require
-from crypto_core.key_names import AccountRegion
 from crypto_core.keys.posture.trails import describe_trails
-from crypto_core.text.clean_text import clean
 from crypto_core.trail.columns import moment, seconds
 from crypto_core.trail.query import Aliases
 from crypto_core.trail.sources.bucket.digests import DigestValidator, Validation
@@ -37,6 +33,10 @@ from crypto_core.trail.sources.source_calls import why
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.own_callers import note_caller
 from crypto_core.trail.store.pulls import DeliveryBucket, PullBook
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import KmsError, SettingsError
+from crypto_core.values.key_names import AccountRegion
 
 _NOT_NAMED = {"": "us-east-1", "EU": "eu-west-1"}
 

@@ -20,11 +20,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from crypto_core.cancellation import stop_if
-from crypto_core.database.connection.engine import connected
-from crypto_core.database.qualified_sql import text
-from crypto_core.errors import DatabaseError, MissingGrantError, MissingSchemaError, ReceiptError
-from crypto_core.receipts.receipt import (
+from crypto_core.aws.receipts.receipt import (
     LONGEST_LINE,
     LostReceipts,
     Receipt,
@@ -32,14 +28,18 @@ from crypto_core.receipts.receipt import (
     read_receipt,
     receipt_of,
 )
-from crypto_core.text.clean_text import clean
-from crypto_core.text.counts import counted
+from crypto_core.database.connection.engine import connected
+from crypto_core.database.qualified_sql import text
 from crypto_core.trail.sources.files.find_files import NO_FILE, Walk, why
 from crypto_core.trail.sources.files.one_file import PIECE
 from crypto_core.trail.sources.files.packed_logs import UnreadableError, unpacked
 from crypto_core.trail.sources.report import ReceiptReport
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.store import AT_ONCE
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.clean_text import clean
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import DatabaseError, MissingGrantError, MissingSchemaError, ReceiptError
 
 LONGEST = 4 * LONGEST_LINE
 """Bytes of a line that is looked at: a receipt, escaped, within another line."""

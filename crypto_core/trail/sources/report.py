@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Event, Lock
 
-from crypto_core.key_names import AccountRegion
 from crypto_core.lists.coverage import Coverage
-from crypto_core.text.clean_text import cleans
-from crypto_core.text.counts import counted
-from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.sources.pull_query import PullQuery
 from crypto_core.trail.store import Added
 from crypto_core.trail.store.receipt_writer import AddedReceipts
+from crypto_core.values.clean_text import cleans
+from crypto_core.values.counts import counted
+from crypto_core.values.json_records import JsonRecord, shape
+from crypto_core.values.key_names import AccountRegion
 
 
 @dataclass(frozen=True, slots=True)

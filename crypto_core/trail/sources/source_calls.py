@@ -11,8 +11,8 @@ from queue import Empty, Queue
 from threading import Event, Thread
 from typing import Any, TypeVar
 
-from crypto_core.cancellation import stop_if
-from crypto_core.errors import KeydeckError, KmsAccessDeniedError
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.errors import KeydeckError, KmsAccessDeniedError
 
 
 def pages_of(

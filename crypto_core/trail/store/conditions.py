@@ -30,7 +30,6 @@ from sqlalchemy import (
 )
 
 from crypto_core.lists.filter_language import Alternative, Clause, Term, simplified, terms_of
-from crypto_core.text.clean_text import DEFAULT_LIMIT
 from crypto_core.trail import term_sql
 from crypto_core.trail.columns import FLAGS, HELD, HOUR, EventProperty, stored_id
 from crypto_core.trail.event_fields import DETAILS, EVENT_FIELDS, FREE, ROLLED
@@ -42,6 +41,7 @@ from crypto_core.trail.store.receipt_tables import explained_by
 from crypto_core.trail.store.record_conditions import in_record
 from crypto_core.trail.store.schema import PRESENT, chunks, event, note, presence, profile, term
 from crypto_core.trail.term_sql import CLOCK
+from crypto_core.values.clean_text import DEFAULT_LIMIT
 
 MOST_NUMBERS = 2_000
 """As many numbers of texts are named one by one; of more, SQLite looks them up itself."""

@@ -9,13 +9,13 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, func, select, union_all
 
-from crypto_core.text.clean_text import NO_TEXT, CleanText, clean
 from crypto_core.trail.columns import HOUR, EventProperty
 from crypto_core.trail.store.conditions import Conditions
 from crypto_core.trail.store.pages import by_index
 from crypto_core.trail.store.parts import Part, parts, quickest
 from crypto_core.trail.store.schema import chunks, event, profile, rollup, term, with_profiles
 from crypto_core.trail.term_sql import whole
+from crypto_core.values.clean_text import NO_TEXT, CleanText, clean
 
 MOST_BARS = 2_000
 _FEW = 200_000

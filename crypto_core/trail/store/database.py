@@ -18,13 +18,13 @@ from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.exc import DBAPIError
 
-from crypto_core.cancellation import stop_if
-from crypto_core.errors import EventStoreError, InterruptedRunError
 from crypto_core.lists.own_file import is_own, make_own
-from crypto_core.text.clean_text import clean
 from crypto_core.trail.store.record_conditions import register
 from crypto_core.trail.store.schema import VERSION
 from crypto_core.trail.store.upgrade import upgrade
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import EventStoreError, InterruptedRunError
 
 _STEPS = 20_000
 """Virtual machine instructions between two looks at whether the operator still waits: about 1 ms."""

@@ -12,12 +12,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, Subquery, delete, exists, func, select, update
 
-from crypto_core.errors import EventStoreError
 from crypto_core.trail.columns import DAY
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.record_compression import Block, unpack, without
 from crypto_core.trail.record_reader import load, read_record
 from crypto_core.trail.store.schema import chunks, event, identity, insert, note, raw
+from crypto_core.values.errors import EventStoreError
 
 _DAYS = """
 WITH RECURSIVE days(day) AS (

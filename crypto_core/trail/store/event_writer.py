@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from sqlalchemy import Column, Connection, LargeBinary, Table, delete, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from crypto_core.receipts.receipt import LostReceipts, Receipt
+from crypto_core.aws.receipts.receipt import LostReceipts, Receipt
 from crypto_core.trail.columns import HELD, HOUR, EventProperty
 from crypto_core.trail.event_columns import Prepared, Texts
 from crypto_core.trail.event_fields import DETAILS, ROLLED

@@ -16,7 +16,6 @@ from threading import Event
 from sqlalchemy import Connection, func, select
 
 from crypto_core.lists.filter_language import SET, Alternative, Clause, Term
-from crypto_core.text.clean_text import NO_TEXT, CleanText
 from crypto_core.trail.columns import HOUR, EventProperty, moment, seconds
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.event_fields import ROLLED
@@ -29,6 +28,7 @@ from crypto_core.trail.store.pages import read_page
 from crypto_core.trail.store.parts import by_way, parts, way
 from crypto_core.trail.store.schema import COLUMNS, event, rollup
 from crypto_core.trail.term_sql import Bounds, whole
+from crypto_core.values.clean_text import NO_TEXT, CleanText
 
 
 def has(field: str, *values: str, negated: bool = False) -> Term:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from sqlalchemy import Column, Connection, Integer, Table, Text, func, inspect, select
 from sqlalchemy.dialects.sqlite import insert
 
-from crypto_core.text.clean_text import clean
 from crypto_core.trail.store.database import StoreFile
 from crypto_core.trail.store.schema import metadata
+from crypto_core.values.clean_text import clean
 
 MOST = 50
 """So many are known: the latest."""

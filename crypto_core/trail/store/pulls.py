@@ -12,10 +12,10 @@ from dataclasses import asdict, dataclass
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from crypto_core.key_names import AccountRegion
 from crypto_core.trail.bucket_calls import bucket_arn
 from crypto_core.trail.store.database import StoreFile
 from crypto_core.trail.store.schema import chunks, metadata, numbers, texts
+from crypto_core.values.key_names import AccountRegion
 
 KMS_EVENTS, ALL_EVENTS = "kms", ""
 """The scopes that hold all that KMS recorded; any other is a filter's expression."""

@@ -16,8 +16,6 @@ from threading import Event
 from sqlalchemy import ColumnElement, Connection, ScalarSelect, and_, func, or_, select
 
 from crypto_core.lists.filter_language import Clause
-from crypto_core.text.clean_text import CleanText, clean
-from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.columns import DAY, moment
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.query import Aliases
@@ -42,6 +40,8 @@ from crypto_core.trail.store.receipt_tables import (
 )
 from crypto_core.trail.store.schema import COLUMNS, event, profile
 from crypto_core.trail.term_sql import Bounds, whole
+from crypto_core.values.clean_text import CleanText, clean
+from crypto_core.values.json_records import JsonRecord, shape
 
 NAMES = {number: name for name, number in OPERATIONS.items()}
 _MOST_OF_EVENT = 20

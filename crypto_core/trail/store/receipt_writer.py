@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, exists, select
 
-from crypto_core.receipts.receipt import LostReceipts, Receipt, ReceiptProcess
+from crypto_core.aws.receipts.receipt import LostReceipts, Receipt, ReceiptProcess
 from crypto_core.trail.columns import DAY, EventProperty, seconds, stored_id
 from crypto_core.trail.event_columns import Prepared
 from crypto_core.trail.receipt_match import APART, OPERATIONS, OTHER, days_near, subject_of

@@ -14,7 +14,6 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, literal_column, select, union_all
 
 from crypto_core.lists.paging import unknown_sort
-from crypto_core.text.clean_text import CleanText, clean
 from crypto_core.trail.columns import DAY, HOUR, EventProperty, moment, seconds
 from crypto_core.trail.event import UNDATED
 from crypto_core.trail.event_fields import DETAILS, EVENT_FIELDS
@@ -23,6 +22,7 @@ from crypto_core.trail.store.counts import texts_of
 from crypto_core.trail.store.parts import by_way, parts, way
 from crypto_core.trail.store.tallies import EventTally, Tallies
 from crypto_core.trail.term_sql import CLOCK, clock_number, clock_text, whole
+from crypto_core.values.clean_text import CleanText, clean
 
 
 def _key_of(columns: Mapping[str, Any], name: str) -> ColumnElement[Any]:

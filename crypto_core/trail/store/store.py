@@ -14,11 +14,8 @@ from typing import Any
 from sqlalchemy import Column, Connection, Integer, LargeBinary, Table, delete, func, not_, select
 from sqlalchemy.dialects.sqlite import insert
 
-from crypto_core.errors import EventVanishedError
+from crypto_core.aws.receipts.receipt import LostReceipts, Receipt
 from crypto_core.lists.paging import Cursor, Page, Query, unknown_sort
-from crypto_core.receipts.receipt import LostReceipts, Receipt
-from crypto_core.text.clean_text import NO_TEXT, CleanText, clean
-from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.columns import DAY, HOUR, EventProperty, moment, seconds, stored_id
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.event_columns import Prepared, prepare
@@ -65,6 +62,9 @@ from crypto_core.trail.store.schema import insert as insert_many
 from crypto_core.trail.store.statistics import GroupsQuestion
 from crypto_core.trail.store.tallies import Day, Tallies, days_of
 from crypto_core.trail.store.vocabulary import changed
+from crypto_core.values.clean_text import NO_TEXT, CleanText, clean
+from crypto_core.values.errors import EventVanishedError
+from crypto_core.values.json_records import JsonRecord, shape
 
 _COLUMNS = tuple(field.name for field in fields(SeenFile))
 

@@ -13,14 +13,14 @@ from typing import Any
 
 from sqlalchemy import Column, Integer, Row, Table, delete, insert, select
 
-from crypto_core.errors import RefusedError
 from crypto_core.findings.finding import Finding
 from crypto_core.lists.filter_language import Alternative
-from crypto_core.text.clean_text import CleanText, clean, cleans
-from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.columns import moment, seconds
 from crypto_core.trail.store.database import StoreFile
 from crypto_core.trail.store.schema import metadata, numbers, texts
+from crypto_core.values.clean_text import CleanText, clean, cleans
+from crypto_core.values.errors import RefusedError
+from crypto_core.values.json_records import JsonRecord, shape
 
 MOST_DAYS = 366
 """A suppression ends after a year at the latest: nobody remembers longer why it was there."""

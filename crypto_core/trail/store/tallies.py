@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from crypto_core.text.clean_text import CleanText
-from crypto_core.text.json_records import JsonRecord
 from crypto_core.trail.event import UNDATED
+from crypto_core.values.clean_text import CleanText
+from crypto_core.values.json_records import JsonRecord
 
 
 @dataclass(frozen=True, slots=True)

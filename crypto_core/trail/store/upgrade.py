@@ -17,7 +17,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from crypto_core.key_uses import OPENS
+from crypto_core.keys.key_uses import OPENS
 from crypto_core.trail.columns import DAY, HELD, EventProperty, marks, seconds
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.event_columns import NETWORK, detail, twin_keys

@@ -11,12 +11,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Event
 
-from crypto_core.errors import KeyNotFoundError
-from crypto_core.key_names import is_key_arn, is_multi_region, parse_key_name, same_key
 from crypto_core.keys.principals import SESSION
 from crypto_core.lists.filter_language import unquoted, written
 from crypto_core.trail.query import Aliases
 from crypto_core.trail.store import EventStore
+from crypto_core.values.errors import KeyNotFoundError
+from crypto_core.values.key_names import is_key_arn, is_multi_region, parse_key_name, same_key
 
 _MOST_PRINCIPALS = 50
 

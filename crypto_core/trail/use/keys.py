@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from threading import Event
 
-from crypto_core.key_names import region_of
 from crypto_core.lists.coverage import Coverage
-from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.query import Aliases
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.tallies import Day, Tallies, tallied
 from crypto_core.trail.use.filter_builder import NamedKeys, named_keys, term
 from crypto_core.trail.use.reach import Covered, reach
 from crypto_core.trail.use.tokens import OPENED
+from crypto_core.values.json_records import JsonRecord, shape
+from crypto_core.values.key_names import region_of
 
 MOST = 100
 _CALLED = {

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from crypto_core.key_uses import MAKES, READS, REWRAPS
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.keys.key_uses import MAKES, READS, REWRAPS
 from crypto_core.trail.event_fields import SAID
 from crypto_core.trail.store.tallies import Day, Tallies
+from crypto_core.values.json_records import JsonRecord, shape
 
 MOST = 200
 

@@ -9,14 +9,9 @@ from functools import reduce
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
-from crypto_core.errors import DatabaseError, KmsError, MissingSchemaError
-from crypto_core.key_names import is_key_arn, same_key
-from crypto_core.key_uses import HANDS_OUT
+from crypto_core.keys.key_uses import HANDS_OUT
 from crypto_core.keys.status import Status
 from crypto_core.lists.coverage import Coverage
-from crypto_core.text.clean_text import clean
-from crypto_core.text.counts import counted
-from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.event_fields import SAID
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.tallies import EventTally, Tallies, tallied
@@ -24,6 +19,11 @@ from crypto_core.trail.use.filter_builder import NamedPrincipals, named_principa
 from crypto_core.trail.use.reach import Covered, at, reach
 from crypto_core.trail.use.receipt_coverage import ReceiptedTokens, ValueSearch, receipted_tokens
 from crypto_core.trail.use.tokens import ALL, OPENED, READ, REWRAPPED, UNNAMED, joined, opened_with
+from crypto_core.values.clean_text import clean
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import DatabaseError, KmsError, MissingSchemaError
+from crypto_core.values.json_records import JsonRecord, shape
+from crypto_core.values.key_names import is_key_arn, same_key
 
 if TYPE_CHECKING:
     from crypto_core.database.tokens.inventory import Inventory

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from threading import Event
 
-from crypto_core.key_names import AccountRegion
 from crypto_core.lists.coverage import Coverage
-from crypto_core.text.clean_text import cleans
-from crypto_core.text.moments import in_utc
 from crypto_core.trail.event import UNDATED
 from crypto_core.trail.store import EventStore
+from crypto_core.values.clean_text import cleans
+from crypto_core.values.key_names import AccountRegion
+from crypto_core.values.moments import in_utc
 
 Covered = Callable[[datetime | None, datetime | None], Coverage]
 """What of a period, from and to (None where it is open), the events of the store are known to cover."""

@@ -13,16 +13,16 @@ from threading import Event
 from typing import Protocol
 
 from crypto_core.database.tokens.value_hashes import ValueHash, ValuePlace
-from crypto_core.errors import InvalidReferenceError
-from crypto_core.references import TokenRef, parse_reference
-from crypto_core.text.clean_text import CleanText
-from crypto_core.text.counts import counted
-from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.receipt_questions import OpenedSubject, ReceiptExtent
 from crypto_core.trail.use.filter_builder import term
 from crypto_core.trail.use.named_use import NamedUse
 from crypto_core.trail.use.reach import at
+from crypto_core.values.clean_text import CleanText
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import InvalidReferenceError
+from crypto_core.values.json_records import JsonRecord, shape
+from crypto_core.values.references import TokenRef, parse_reference
 
 MOST = 10_000
 

@@ -9,12 +9,7 @@ from threading import Event
 
 from crypto_core.database.tokens.backups import Replaced
 from crypto_core.database.tokens.inventory import Inventory, InventoryRow
-from crypto_core.errors import InvalidReferenceError, RefusedError
 from crypto_core.keys.service import StatusService
-from crypto_core.references import TokenRef, parse_reference
-from crypto_core.text.clean_text import clean, cleans
-from crypto_core.text.counts import counted
-from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.query import Aliases
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.use.filter_builder import term
@@ -25,6 +20,11 @@ from crypto_core.trail.use.reach import Covered, not_recorded
 from crypto_core.trail.use.receipt_coverage import ValueSearch
 from crypto_core.trail.use.token_timeline import TokenTimeline
 from crypto_core.trail.use.tokens import OPENED, StoreAnswers, TokenTimelines
+from crypto_core.values.clean_text import clean, cleans
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import InvalidReferenceError, RefusedError
+from crypto_core.values.json_records import JsonRecord, shape
+from crypto_core.values.references import TokenRef, parse_reference
 
 MOST = 10_000
 

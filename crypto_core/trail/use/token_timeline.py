@@ -16,14 +16,14 @@ from crypto_core.database.tokens.backups import Replaced
 from crypto_core.database.tokens.inventory import InventoryRow
 from crypto_core.envelope import ENVELOPE_FORMATS, Format
 from crypto_core.lists.coverage import Coverage, Evidence
-from crypto_core.references import TokenRef
-from crypto_core.text.clean_text import cleans
-from crypto_core.text.counts import counted
-from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.store.tallies import EventTally, Tallies
 from crypto_core.trail.use.named_use import NamedUse
 from crypto_core.trail.use.reach import at
 from crypto_core.trail.use.receipt_coverage import ReceiptedUse
+from crypto_core.values.clean_text import cleans
+from crypto_core.values.counts import counted
+from crypto_core.values.json_records import JsonRecord, shape
+from crypto_core.values.references import TokenRef
 
 _BINDING = next(format_ for format_ in ENVELOPE_FORMATS if format_.binds_row)
 NAMED = (

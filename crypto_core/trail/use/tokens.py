@@ -12,11 +12,8 @@ from typing import Any, TypeVar
 from crypto_core.database.tokens.backups import Replaced
 from crypto_core.database.tokens.inventory import InventoryRow
 from crypto_core.database.tokens.value_hashes import ValueHash
-from crypto_core.errors import DatabaseError, KmsError, MissingSchemaError
-from crypto_core.key_names import same_key
-from crypto_core.key_uses import OPENS, READS, REWRAPS
+from crypto_core.keys.key_uses import OPENS, READS, REWRAPS
 from crypto_core.lists.coverage import Coverage, Evidence
-from crypto_core.references import TokenRef
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.tallies import EventTally, Tallies
 from crypto_core.trail.use import token_timeline
@@ -24,6 +21,9 @@ from crypto_core.trail.use.filter_builder import asked_as, term
 from crypto_core.trail.use.named_use import NamedUse, named_use
 from crypto_core.trail.use.reach import Covered, reach
 from crypto_core.trail.use.receipt_coverage import ReceiptedUse, ValueSearch, covers_of, unplaced_calls
+from crypto_core.values.errors import DatabaseError, KmsError, MissingSchemaError
+from crypto_core.values.key_names import same_key
+from crypto_core.values.references import TokenRef
 
 SECONDS = 60.0
 """So long an answer is remembered at most: what tokens are stored may change without the events."""

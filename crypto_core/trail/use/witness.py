@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from threading import Event
 
-from crypto_core.key_names import homes_of
-from crypto_core.key_uses import SEALS, USES
+from crypto_core.keys.key_uses import SEALS, USES
 from crypto_core.keys.replacement import UseSeen
 from crypto_core.trail.sources.pull_query import LATE
 from crypto_core.trail.store import EventStore
@@ -16,6 +15,7 @@ from crypto_core.trail.store.tallies import EventTally
 from crypto_core.trail.use.filter_builder import asked_as, term
 from crypto_core.trail.use.reach import Reaches
 from crypto_core.trail.use.tokens import joined
+from crypto_core.values.key_names import homes_of
 
 _MOST = 1_000
 

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 from rich.cells import cell_len
 
 from crypto_core.lists.sheet import SheetField
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
 from screens.facts import ScreenFacts
 from screens.signs import STYLES
 from screens.widgets.cells import fit, fit_middle

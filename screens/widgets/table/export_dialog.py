@@ -11,11 +11,11 @@ from textual.app import ComposeResult
 from textual.content import Content
 from textual.widgets import Static
 
-from crypto_core.cancellation import Cancellation
-from crypto_core.errors import InterruptedRunError
 from crypto_core.lists.new_files import ExportError, new_file
 from crypto_core.lists.paging import Query, pages_of
 from crypto_core.lists.row_files import CsvWriter, JsonLinesWriter
+from crypto_core.values.cancellation import Cancellation
+from crypto_core.values.errors import InterruptedRunError
 from screens.facts import ScreenFacts
 from screens.widgets.dialog import framed
 from screens.widgets.file_dialog import FileDialog

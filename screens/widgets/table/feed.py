@@ -11,8 +11,8 @@ from typing import Any, Generic, TypeVar
 
 from textual.dom import DOMNode
 
-from crypto_core.cancellation import Cancellation
 from crypto_core.lists.paging import Cursor, Page, Query
+from crypto_core.values.cancellation import Cancellation
 from screens.blocking_calls import Failure
 from screens.facts import ScreenFacts
 from screens.widgets.table.table_list import Listing

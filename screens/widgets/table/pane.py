@@ -16,9 +16,9 @@ from textual.geometry import Size
 from textual.message import Message
 from textual.widgets import Button
 
-from crypto_core.errors import RefusedError
 from crypto_core.lists.paging import Query
-from crypto_core.text.clean_text import clean, shortened
+from crypto_core.values.clean_text import clean, shortened
+from crypto_core.values.errors import RefusedError
 from screens.actions.action import Action, ActionScope
 from screens.actions.performer import Actor, Host
 from screens.blocking_calls import Failure

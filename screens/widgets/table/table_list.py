@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 from crypto_core.lists.filter_language import Field
 from crypto_core.lists.paging import PagedSource, Query
 from crypto_core.lists.sheet import Sheet, SheetField
-from crypto_core.text.clean_text import shortened
+from crypto_core.values.clean_text import shortened
 from screens.blocking_calls import Failure
 from screens.facts import ScreenFacts
 from screens.own_column import OwnColumn

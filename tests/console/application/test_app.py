@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from console.application.app import CRASHED, KeydeckApp
-from crypto_core.errors import KeydeckError
 from crypto_core.log.tracebacks import crash_lines
+from crypto_core.values.errors import KeydeckError
 from screens.connections.screen import ConnectionsScreen
 from screens.help.screen import Help
 from screens.memory import Memory

@@ -15,8 +15,8 @@ from console.sandbox.endpoint import EndpointControl, Fault
 from console.sandbox.sandbox import Sandbox
 from crypto_core.aws.kms import KmsApi
 from crypto_core.aws.mfa_codes import CodeQuestion
-from crypto_core.errors import KeydeckError
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import KeydeckError
 from screens.blocking_calls import DaemonThreads
 from screens.context.code_dialog import CodeDialog
 from tests.mfa_profile import DEVICE, forget_roles, write_profiles

@@ -21,10 +21,10 @@ from console.sandbox.world import World
 from console.settings import Settings, load
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.envelope import Format
-from crypto_core.errors import DatabaseError, ReadOnlyError, SettingsError
 from crypto_core.guard.consent import Consent
 from crypto_core.lists.paging import Query
 from crypto_core.reencryption.plan import Selection, Verb
+from crypto_core.values.errors import DatabaseError, ReadOnlyError, SettingsError
 from screens.services import Context
 
 SETTINGS = """

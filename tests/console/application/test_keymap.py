@@ -10,7 +10,7 @@ from console.__main__ import run
 from console.application.console_session import open_console
 from console.application.keymap import checked_keys
 from console.settings import load
-from crypto_core.errors import SettingsError
+from crypto_core.values.errors import SettingsError
 from screens.actions.registry import ACTIONS
 from tests.screens.deck import LARGE, deck
 from tests.screens.stage import Stage

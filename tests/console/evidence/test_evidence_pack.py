@@ -21,7 +21,7 @@ from crypto_core.compliance.proof.assembly import verifier_source
 from crypto_core.compliance.snapshot import Lack, MissingPart, SnapshotPart
 from crypto_core.compliance.snapshot_reader import SnapshotReader
 from crypto_core.envelope.formats import PROVIDER_PREFIXES
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
 from tests.console.command_types import Keydeck
 from tests.console.shapes import assert_shape
 from tests.crypto_core.compliance.pack.foreign_readers import bill_trouble, read_results

@@ -16,9 +16,9 @@ from console.printed.lists import print_listing
 from crypto_core.compliance.change_reader import ChangeReader
 from crypto_core.compliance.period.period import LapseSource
 from crypto_core.database.state.incidents import IncidentStore
-from crypto_core.errors import DatabaseUnreachableError
 from crypto_core.incidents.service import IncidentService
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import DatabaseUnreachableError
 from screens.compliance.day_lines import bounds
 from tests.console.command_types import Keydeck
 from tests.console.shapes import assert_shape

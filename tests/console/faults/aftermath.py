@@ -10,11 +10,11 @@ from typing import Any
 from sqlalchemy import text
 
 from console.sandbox.postgres import OPERATOR
-from crypto_core.cipher import TokenCipher
 from crypto_core.database.tokens.store import digest
 from crypto_core.envelope import Format, classify, open_dev
-from crypto_core.key_names import same_key
+from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.reencryption.jobs.model import JobState, JobView
+from crypto_core.values.key_names import same_key
 from tests.console.faults.scene import LEAST_SHARE, Scene, until
 from tests.console.faults.writer import COLUMNS
 

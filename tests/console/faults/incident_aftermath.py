@@ -11,7 +11,7 @@ from crypto_core.database.state.journal import JournalEntry
 from crypto_core.envelope import Format, classify, open_dev, open_envelope, parse
 from crypto_core.guard.guarded_change import Outcome
 from crypto_core.incidents.model import EntryKind, IncidentState, IncidentView, StepState
-from crypto_core.secret import DataKey
+from crypto_core.values.secret import DataKey
 from tests.console.faults.crew import Crew
 from tests.console.faults.writer import COLUMNS
 

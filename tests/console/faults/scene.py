@@ -27,10 +27,10 @@ from console.settings import load
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.state.installation import install
 from crypto_core.database.tokens.chunks import ChunkStore
-from crypto_core.errors import DatabaseError
 from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.jobs.model import JobOptions, JobState, JobView
 from crypto_core.reencryption.plan import Selection, Verb
+from crypto_core.values.errors import DatabaseError
 
 HOME = Path(console.__file__).resolve().parents[1]
 PATIENCE_SECONDS = 420.0

@@ -20,11 +20,11 @@ import pytest
 from console.sandbox.endpoint import ACCOUNT
 from console.sandbox.platform_part import PlatformPart
 from console.sandbox.provider_tokens import issue
-from crypto_core.cipher import TokenCipher
 from crypto_core.incidents.model import IncidentScope
+from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.reencryption.plan import Verb
-from crypto_core.references import TokenRef
-from crypto_core.secret import Secret
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import Secret
 from tests.console.faults.crew import Crew, crew_of
 from tests.console.faults.incident_aftermath import assert_told_whole, opened_tokens
 from tests.console.faults.mortal import CALL

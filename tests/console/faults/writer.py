@@ -21,10 +21,10 @@ from typing import TypeVar
 from sqlalchemy import Connection, Engine, text
 
 from crypto_core.aws.kms import KmsApi
-from crypto_core.cipher import TokenCipher
 from crypto_core.database.connection.engine import connected, open_engine
-from crypto_core.errors import DatabaseError, IncorrectKeyError, KmsError
+from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.keyring.kms_keyring import KmsKeyring
+from crypto_core.values.errors import DatabaseError, IncorrectKeyError, KmsError
 
 T = TypeVar("T")
 

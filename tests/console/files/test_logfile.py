@@ -17,7 +17,7 @@ import pytest
 
 from console.files import logfile
 from console.settings import Settings
-from crypto_core.errors import KmsUnreachableError
+from crypto_core.values.errors import KmsUnreachableError
 from tests.crypto_core.canary import CANARY, assert_tells_nothing
 
 LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (INFO|WARNING|ERROR) +\d+ [\w.]+: .*")

@@ -18,7 +18,7 @@ from console.sandbox.provider_abilities import truth_of
 from console.sandbox.provider_tokens import MARKER
 from console.sandbox.providers_control import ProviderControl
 from console.sandbox.world import World
-from crypto_core.references import TokenRef
+from crypto_core.values.references import TokenRef
 from tests.console.command_types import Keydeck
 from tests.console.shapes import assert_shape
 

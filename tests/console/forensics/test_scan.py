@@ -17,7 +17,7 @@ from console.sandbox.postgres_files import PostgresFiles
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from crypto_core.envelope import parse
-from crypto_core.errors import EnvelopeError
+from crypto_core.values.errors import EnvelopeError
 from tests.console.command_types import Keydeck
 from tests.console.shapes import assert_shape
 from tests.crypto_core.forensics.copies.values import TOKEN, dev, v1, v2

@@ -10,8 +10,8 @@ from crypto_core.forensics.provider_logs.event import ProviderEvent
 from crypto_core.forensics.provider_logs.store import ProviderLog
 from crypto_core.forensics.provider_logs.token_hashes import TokenHashBook
 from crypto_core.forensics.provider_logs.token_use import TokenUses
-from crypto_core.references import TokenRef
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.references import TokenRef
 from screens.events.event_screen import EventScreen
 from tests.screens.deck import LARGE, SMALL, deck
 from tests.screens.hostile import EACH_TEXT, assert_harmless

@@ -15,7 +15,7 @@ from sqlalchemy import Engine, text
 from console.container import Container
 from console.sandbox.world import World
 from crypto_core.envelope import Format
-from crypto_core.references import TokenRef
+from crypto_core.values.references import TokenRef
 from tests.console.command_types import Keydeck
 from tests.console.shapes import assert_shape
 from tests.console.test_start import below, loaded_by

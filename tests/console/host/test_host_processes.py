@@ -14,7 +14,7 @@ from console.host import runners
 from console.host.host_processes import HostProcesses
 from console.setting_parts import DatabaseSettings
 from console.settings import Settings, load
-from crypto_core.errors import JobError, ReadOnlyError
+from crypto_core.values.errors import JobError, ReadOnlyError
 
 ALIVE = "import sys; sys.stdin.read()"
 REFUSED = "import sys; print('keydeck: KMS denies\\x1b[2J kms:Decrypt.', file=sys.stderr); sys.exit(3)"

@@ -13,7 +13,7 @@ import pytest
 from console.application.keymap import check_commands
 from console.host.user_commands import MOST_LINES, HostCommands
 from console.settings import load
-from crypto_core.errors import KeydeckError, ReadOnlyError, RefusedError, SettingsError
+from crypto_core.values.errors import KeydeckError, ReadOnlyError, RefusedError, SettingsError
 from screens.user_command import CommandOutcome, UserCommand
 from tests.console.application.test_keymap import DATABASE, settings_file
 from tests.crypto_core.canary import CANARY

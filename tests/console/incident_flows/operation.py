@@ -18,8 +18,8 @@ from crypto_core.providers.answers import Liveness
 from crypto_core.providers.liveness_checks import ask
 from crypto_core.providers.messages import Target
 from crypto_core.providers.transport import Clock, Transport
-from crypto_core.references import TokenRef
-from crypto_core.secret import Secret
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import Secret
 from screens.incidents.incident_screen import IncidentScreen, StepPane
 from screens.incidents.report_dialog import ReportDialog
 from screens.incidents.step_runs import runs_of

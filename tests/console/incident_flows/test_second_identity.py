@@ -12,9 +12,9 @@ from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
-from crypto_core.errors import ApprovalNeededError
 from crypto_core.incidents.model import IncidentScope
 from crypto_core.providers.answers import Liveness
+from crypto_core.values.errors import ApprovalNeededError
 from screens.incidents.approval_dialogs import ApprovalNeeded, DecideDialog
 from screens.incidents.approvals_screen import ApprovalsScreen
 from screens.incidents.declare import DeclareDialog

@@ -25,13 +25,13 @@ from console.sandbox.sandbox import Sandbox
 from console.sandbox.traffic import INTRUDER_ADDRESS
 from console.sandbox.world import World
 from console.settings import load
-from crypto_core.cipher import TokenCipher
 from crypto_core.envelope import Format, classify
 from crypto_core.envelope.encryption_context import encryption_context
 from crypto_core.incidents.model import IncidentState, StepState
+from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.providers.answers import Liveness
-from crypto_core.references import TokenRef
-from crypto_core.secret import Secret
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import Secret
 from screens.incidents.choices import ChooseAnswer
 from screens.incidents.declare import DeclareDialog
 from screens.incidents.evidence_screen import EvidenceListScreen, EvidenceScreen

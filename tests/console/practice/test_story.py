@@ -17,12 +17,12 @@ from console.practice.story import INCIDENT_TITLE, Story
 from console.sandbox.platform_part import PlatformPart
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
-from crypto_core.errors import InterruptedRunError, RefusedError
 from crypto_core.findings.finding import Severity
 from crypto_core.incidents.model import IncidentScope, IncidentState, StepState
 from crypto_core.incidents.service import IncidentService
 from crypto_core.reencryption.jobs.model import JobState
 from crypto_core.reencryption.plan import Selection
+from crypto_core.values.errors import InterruptedRunError, RefusedError
 
 pytestmark = pytest.mark.deep
 

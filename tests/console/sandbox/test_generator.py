@@ -24,9 +24,9 @@ from console.sandbox.timeline import TOKENS_CREATED, TOKENS_ROTATED
 from console.sandbox.world import GeneratedToken, World, WorldKey
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.envelope import Format, classify, edk_prefix, open_dev, open_envelope, parse
-from crypto_core.errors import EnvelopeError
-from crypto_core.references import TokenRef
-from crypto_core.secret import DataKey
+from crypto_core.values.errors import EnvelopeError
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import DataKey
 
 NOW = datetime(2026, 5, 20, 9, 30, tzinfo=UTC)
 _numbers = count(1)

@@ -17,8 +17,8 @@ from console.sandbox.providers import CLIENT_ID, CLIENT_SECRET
 from console.sandbox.providers_control import ProviderControl
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
-from crypto_core.errors import SettingsError
 from crypto_core.providers.endpoints import GITHUB, SLACK
+from crypto_core.values.errors import SettingsError
 
 Call = Callable[..., tuple[int, Any]]
 _TOKEN = f"ghp_{MARKER}1"

@@ -22,7 +22,6 @@ from console.service.notices import notice_service
 from console.settings import load
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.state.leases import DutyLease, on_duty
-from crypto_core.errors import DutyLostError, ReadOnlyError, SettingsError
 from crypto_core.findings.finding import Finding, Severity
 from crypto_core.guard.guarded_change import Outcome
 from crypto_core.incidents.model import IncidentScope
@@ -30,6 +29,7 @@ from crypto_core.incidents.people import IncidentRole
 from crypto_core.notices.notice import NoticeKind, NoticeSettings, QuietHours, Receiver
 from crypto_core.notices.sender import Letter
 from crypto_core.notices.service import NoticeService, standing_findings
+from crypto_core.values.errors import DutyLostError, ReadOnlyError, SettingsError
 from tests.pooler import pooler
 from tests.receivers import TOKEN, Webhook, dead, webhook
 

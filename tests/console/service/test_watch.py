@@ -36,13 +36,13 @@ from console.service.duties import DUTIES, Duty, DutyWork
 from console.service.http_server import serving
 from console.service.watch_metrics import WatchMetrics
 from console.service.watcher import LEAD, Watcher, chosen_duties, waiting_seconds
-from crypto_core.cancellation import Cancellation
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.state.leases import on_duty
-from crypto_core.errors import KmsUnreachableError
 from crypto_core.guard.guarded_change import Outcome
 from crypto_core.guard.operations import KeydeckRole
 from crypto_core.metrics import Metrics
+from crypto_core.values.cancellation import Cancellation
+from crypto_core.values.errors import KmsUnreachableError
 from tests.adversary.ground import role_of
 from tests.receivers import TOKEN, Webhook, webhook
 

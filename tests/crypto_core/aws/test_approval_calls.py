@@ -12,11 +12,11 @@ from uuid import UUID
 import pytest
 
 from crypto_core.aws.approval_calls import KmsApprovalCalls
-from crypto_core.errors import KmsError, KmsRequestError, KmsThrottledError
 from crypto_core.guard.approval_proof import DeliveredCalls, RecordedCall, context_of, proof_of
 from crypto_core.guard.approval_purpose import Purpose
 from crypto_core.guard.approvals import Approval, Decision
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import KmsError, KmsRequestError, KmsThrottledError
 
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 ANA = "arn:aws:sts::123456789012:assumed-role/keydeck-operator/ana"

@@ -13,7 +13,7 @@ from console.sandbox.endpoint import EndpointControl, Fault
 from crypto_core.aws import clock as aws_clock
 from crypto_core.aws.clock import AwsClock
 from crypto_core.aws.kms import KmsApi
-from crypto_core.errors import CredentialsError
+from crypto_core.values.errors import CredentialsError
 
 HOUR = 3600.0
 SetOff = Callable[[float], None]

@@ -15,7 +15,7 @@ import pytest
 from console.sandbox.endpoint import ACCOUNT, EndpointControl, Fault
 from crypto_core.aws.kms import KmsApi
 from crypto_core.aws.sessions import LOOK_SECONDS
-from crypto_core.errors import CredentialsError, CredentialsExpiredError, SettingsError
+from crypto_core.values.errors import CredentialsError, CredentialsExpiredError, SettingsError
 from tests.clock import Clock
 from tests.http_answers import Answer, Asked, answering
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from console.sandbox.endpoint import Denial
 from console.sandbox.endpoint.control import EndpointControl
-from crypto_core import errors
 from crypto_core.aws.kms import KmsApi
 from crypto_core.aws.kms_signer import KmsSigner
 from crypto_core.guard.signature import digest_of
+from crypto_core.values import errors
 
 DIGEST = digest_of("a test", "what is signed")
 

@@ -17,8 +17,8 @@ from console.sandbox.endpoint import ACCOUNT, EndpointControl, Fault
 from console.sandbox.sandbox import Sandbox
 from crypto_core.aws.kms import KmsApi
 from crypto_core.aws.mfa_codes import CodeQuestion
-from crypto_core.errors import CodeNotEnteredError, KmsAccessDeniedError, KmsUnreadableError
-from crypto_core.secret import Secret
+from crypto_core.values.errors import CodeNotEnteredError, KmsAccessDeniedError, KmsUnreadableError
+from crypto_core.values.secret import Secret
 from tests.mfa_profile import DEVICE, ROLE, forget_roles, write_profiles
 
 WRONG = "MultiFactorAuthentication failed with invalid MFA one time pass code."

@@ -11,9 +11,9 @@ from console.sandbox.endpoint import EndpointControl, Fault
 from console.sandbox.sandbox import Sandbox
 from crypto_core.aws.failures import lacks_operation
 from crypto_core.aws.kms import KmsApi
-from crypto_core.errors import KmsAccessDeniedError, MissingOperationError
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.reencryption.bulk.retries import CallFailure, Refused, Retries
+from crypto_core.values.errors import KmsAccessDeniedError, MissingOperationError
 from tests.http_answers import Answer, Asked, answering
 
 REGION = "eu-west-1"

@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from crypto_core.aws.kms import KmsApi
 from crypto_core.aws.kms_signer import KmsSigner
 from crypto_core.aws.public_keys import PublicKeys, public_key
-from crypto_core.errors import EndedKeyError, SettingsError
 from crypto_core.guard.signature import Signature, SigningTime, digest_of
+from crypto_core.values.errors import EndedKeyError, SettingsError
 
 DIGEST = digest_of("a test", "what is signed")
 

@@ -9,7 +9,9 @@ import pytest
 
 from console.sandbox.endpoint import Denial, EndpointControl, Fault
 from crypto_core.aws.kms import KmsApi
-from crypto_core.errors import (
+from crypto_core.keyring.kms_keyring import KmsKeyring
+from crypto_core.reencryption.bulk.pipeline import is_passing
+from crypto_core.values.errors import (
     InvalidCiphertextError,
     KeyDisabledError,
     KeyUnavailableError,
@@ -20,8 +22,6 @@ from crypto_core.errors import (
     KmsThrottledError,
     KmsUnreachableError,
 )
-from crypto_core.keyring.kms_keyring import KmsKeyring
-from crypto_core.reencryption.bulk.pipeline import is_passing
 
 REGION = "eu-west-1"
 ATTEMPTS = 3

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from crypto_core.algorithms.algorithm import ALGORITHMS
 from crypto_core.compliance.algorithm_uses import algorithm_fact
+from crypto_core.compliance.algorithms.algorithm import ALGORITHMS
 from crypto_core.compliance.facts import (
     AccessFact,
     AccessFacts,
@@ -39,8 +39,8 @@ from crypto_core.findings.finding import Severity
 from crypto_core.findings.registry import Facts as RuleFacts
 from crypto_core.findings.registry import rules_about
 from crypto_core.incidents.runbooks.catalogue import SubjectKind
-from crypto_core.text.clean_text import clean
-from tests.crypto_core.algorithms.facts import DAY, ENDPOINT, NOW
+from crypto_core.values.clean_text import clean
+from tests.crypto_core.compliance.algorithms.facts import DAY, ENDPOINT, NOW
 from tests.crypto_core.openssls import MODULES
 
 KEY = KeyFact(

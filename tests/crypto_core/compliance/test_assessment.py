@@ -21,7 +21,7 @@ from crypto_core.compliance.snapshot import (
     read_snapshot,
     snapshot_json,
 )
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
 from tests.crypto_core.compliance.snapshots import NOW, SNAPSHOT, WELL, key
 from tests.crypto_core.compliance.test_control_tests import CASES, tokens
 

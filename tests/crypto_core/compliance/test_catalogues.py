@@ -10,8 +10,8 @@ import pytest
 from crypto_core.compliance.catalogue_toml import read_catalogue
 from crypto_core.compliance.control_tests import ALL_TESTS
 from crypto_core.compliance.library import ControlLibrary
-from crypto_core.errors import ControlError
-from crypto_core.toml_fields import SIZE_LIMIT
+from crypto_core.lists.toml_fields import SIZE_LIMIT
+from crypto_core.values.errors import ControlError
 
 HEAD = 'id = "house"\nversion = 1\nframework = "house"\ntitle = "House rules"\nedition = "2026"\n'
 CONTROL = """

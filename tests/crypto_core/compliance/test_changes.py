@@ -30,7 +30,7 @@ from crypto_core.compliance.snapshot import Snapshot, SnapshotPart
 from crypto_core.compliance.snapshot_reader import SnapshotReader
 from crypto_core.guard.guarded_change import Outcome
 from crypto_core.keys.state import KeyMaterial
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
 from tests.console.command_types import Keydeck
 from tests.crypto_core.checked import checked
 from tests.crypto_core.compliance.snapshots import DAY, NOW

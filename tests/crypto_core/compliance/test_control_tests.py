@@ -18,8 +18,8 @@ from crypto_core.findings.finding import Severity
 from crypto_core.findings.registry import rules_about
 from crypto_core.incidents.runbooks.catalogue import SubjectKind
 from crypto_core.keys.status import ProblemKind
-from crypto_core.text.clean_text import clean
-from tests.crypto_core.algorithms.facts import CERTIFICATE
+from crypto_core.values.clean_text import clean
+from tests.crypto_core.compliance.algorithms.facts import CERTIFICATE
 from tests.crypto_core.compliance.snapshots import (
     DAY,
     NOW,

@@ -14,15 +14,15 @@ from console.evidence.services import EvidenceServices
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
-from crypto_core.algorithms.algorithm import HowKnown
+from crypto_core.aws.fips import DATABASE, LIBRARY, PYTHON
 from crypto_core.compliance.algorithm_uses import uses_of_endpoint, uses_of_tokens
+from crypto_core.compliance.algorithms.algorithm import HowKnown
 from crypto_core.compliance.facts import AlgorithmFact, CryptographyFacts, TokenFacts
 from crypto_core.compliance.snapshot import SnapshotPart, read_snapshot, snapshot_json
 from crypto_core.envelope import Format
-from crypto_core.fips import DATABASE, LIBRARY, PYTHON
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
 from tests.conftest import ForReading
-from tests.crypto_core.algorithms.facts import ENDPOINT
+from tests.crypto_core.compliance.algorithms.facts import ENDPOINT
 
 C = SnapshotPart.CRYPTOGRAPHY
 END = datetime(2026, 1, 1, tzinfo=UTC)

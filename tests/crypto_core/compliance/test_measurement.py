@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from crypto_core import errors
 from crypto_core.compliance.measurement import guarding_keys, journal_facts, key_facts, token_facts
 from crypto_core.compliance.snapshot import Lack
 from crypto_core.compliance.snapshot_reader import _lack
@@ -16,7 +15,8 @@ from crypto_core.keys.state import KeyMaterial, KeyState
 from crypto_core.keys.status import KeyShare, Status
 from crypto_core.lists.coverage import Coverage, Evidence
 from crypto_core.proof.journal import OutsideAnchor
-from crypto_core.text.clean_text import clean
+from crypto_core.values import errors
+from crypto_core.values.clean_text import clean
 from tests.crypto_core.compliance.snapshots import DAY, NOW
 
 ARN = "arn:aws:kms:eu-west-1:123456789012:key/11111111-1111-1111-1111-111111111111"

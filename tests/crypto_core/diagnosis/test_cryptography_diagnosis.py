@@ -13,7 +13,7 @@ from crypto_core.aws.service_endpoint import ServiceEndpoint
 from crypto_core.diagnosis import Check, CheckOutcome, cryptography
 from crypto_core.diagnosis.aws import Apis, AwsPlace
 from crypto_core.diagnosis.cryptography import EndpointChecks, look_at_cryptography
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
 from tests.crypto_core.openssls import MODULES
 
 REGION = "eu-west-1"

@@ -12,10 +12,10 @@ import pytest
 
 from crypto_core.diagnosis import Check, CheckOutcome
 from crypto_core.diagnosis.event_store import look_at_event_store
-from crypto_core.errors import EventStoreError, SettingsError
 from crypto_core.trail.columns import seconds
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.pulls import PullBook, PullScope, TimeWindow
+from crypto_core.values.errors import EventStoreError, SettingsError
 from tests.crypto_core.trail.records import NOW, event
 
 NOBODY = 65_534

@@ -11,7 +11,7 @@ import pytest
 
 from crypto_core.diagnosis import Area, Check, CheckOutcome, Topic, examine
 from crypto_core.diagnosis.check import clock_check
-from crypto_core.errors import SettingsError
+from crypto_core.values.errors import SettingsError
 from tests.crypto_core.canary import CANARY, assert_tells_nothing
 
 HOSTILE = "[/red]\x1b]52;c;aGk=\x07\u202etxt\u200b\nsecond\x00line"

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 from sqlalchemy import Column, ForeignKey, Integer, Table, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from crypto_core.cipher import SealedToken
 from crypto_core.encrypted_token import EncryptedToken, StoredEnvelope
 from crypto_core.envelope import Format, seal, serialise
+from crypto_core.keyring.cipher import SealedToken
 from crypto_core.keyring.data_keys import KeyAnswer
-from crypto_core.references import TokenRef
-from crypto_core.secret import DataKey, Secret
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import DataKey, Secret
 
 CANARY = "ghp_CANARYcanaryCANARYcanaryCANARY0123"
 KEY_ARN = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"

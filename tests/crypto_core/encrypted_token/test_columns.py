@@ -13,7 +13,7 @@ from sqlalchemy.exc import CompileError
 from sqlalchemy.orm import Mapped, MappedAsDataclass, configure_mappers, mapped_column
 
 from crypto_core.encrypted_token import EncryptedToken, StoredEnvelope, UnsealedTokenError
-from crypto_core.references import TokenRef
+from crypto_core.values.references import TokenRef
 from tests.crypto_core.encrypted_token.scene import (
     BROKEN,
     CANARY,

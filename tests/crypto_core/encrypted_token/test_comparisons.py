@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, literal, null, select
 from sqlalchemy.orm import aliased
 
 from crypto_core.encrypted_token import StoredEnvelope, UnsealedTokenError
-from crypto_core.errors import RefusedError
+from crypto_core.values.errors import RefusedError
 from tests.crypto_core.encrypted_token.scene import CANARY, UNSEALED, V1, Account, sealed
 
 SEALED = [sealed(V1), StoredEnvelope.of(V1), None]

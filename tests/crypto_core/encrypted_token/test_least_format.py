@@ -11,7 +11,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from crypto_core.encrypted_token import EncryptedToken, StoredEnvelope, UnsealedTokenError
 from crypto_core.envelope import Format
-from crypto_core.errors import SettingsError, UnsupportedFormatError
+from crypto_core.values.errors import SettingsError, UnsupportedFormatError
 from tests.crypto_core.encrypted_token.scene import REF, V1, V2, sealed
 
 

@@ -11,11 +11,11 @@ from sqlalchemy import CHAR, Engine, Integer, Text, TypeDecorator, Uuid, func, i
 from sqlalchemy.orm import Mapped, Session, column_property, mapped_column, reconstructor
 
 from crypto_core.aws.kms import KmsApi
-from crypto_core.cipher import TokenCipher
 from crypto_core.encrypted_token import StoredEnvelope, UnsealedTokenError
-from crypto_core.errors import MissingReferenceError, RefusedError
+from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.keyring.kms_keyring import KmsKeyring
-from crypto_core.references import TokenRef
+from crypto_core.values.errors import MissingReferenceError, RefusedError
+from crypto_core.values.references import TokenRef
 from tests.crypto_core.encrypted_token.scene import (
     CANARY,
     IMPERATIVE,

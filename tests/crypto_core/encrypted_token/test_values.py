@@ -12,15 +12,15 @@ import pytest
 from sqlalchemy import Column, MetaData, Table, func, literal
 from sqlalchemy.orm import aliased
 
-from crypto_core import errors
 from crypto_core.aws.kms import KmsApi
-from crypto_core.cipher import SealedToken, TokenCipher
 from crypto_core.encrypted_token import EncryptedToken, StoredEnvelope, UnsealedTokenError
 from crypto_core.envelope import Format
+from crypto_core.keyring.cipher import SealedToken, TokenCipher
 from crypto_core.keyring.data_keys import KeyAnswer
 from crypto_core.keyring.kms_keyring import KmsKeyring
-from crypto_core.references import TokenRef
-from crypto_core.secret import Secret
+from crypto_core.values import errors
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import Secret
 from tests.crypto_core.encrypted_token.scene import (
     BROKEN,
     CANARY,

@@ -23,9 +23,9 @@ from crypto_core.envelope import (
     seal,
     serialise,
 )
-from crypto_core.errors import EnvelopeError, MalformedEnvelopeError
-from crypto_core.references import TokenRef
-from crypto_core.secret import DataKey, Secret
+from crypto_core.values.errors import EnvelopeError, MalformedEnvelopeError
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import DataKey, Secret
 
 PUBLISHED_DEV_KEY = "Uqktv94Z9tHa5WsVKJVtBsc-QylZWQ4wTg3_sXekPaA="
 SOURCE = Path(__file__).parents[3] / "crypto_core"

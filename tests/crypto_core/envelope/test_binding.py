@@ -17,9 +17,9 @@ from crypto_core.envelope.encryption_context import (
     encryption_context,
     prefixed,
 )
-from crypto_core.errors import AuthenticationFailedError, InvalidReferenceError
-from crypto_core.references import TokenRef
-from crypto_core.secret import DataKey
+from crypto_core.values.errors import AuthenticationFailedError, InvalidReferenceError
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import DataKey
 from tests.crypto_core.envelope.samples import DATA_KEY, KEY_ARN, REF, TOKEN, sealed_v2
 from tests.lanes import examples
 

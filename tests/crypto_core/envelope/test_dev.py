@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from cryptography.fernet import Fernet
 
-from crypto_core import errors
 from crypto_core.envelope import DEV_KEY, Format, classify, open_dev
-from crypto_core.secret import Secret
+from crypto_core.values import errors
+from crypto_core.values.secret import Secret
 from tests.crypto_core.envelope.samples import (
     PUBLISHED_DEV_KEY,
     TOKEN,

@@ -22,7 +22,7 @@ from crypto_core.envelope import (
     parse_strictly,
     serialise,
 )
-from crypto_core.errors import EnvelopeError, MalformedEnvelopeError, UnsupportedFormatError
+from crypto_core.values.errors import EnvelopeError, MalformedEnvelopeError, UnsupportedFormatError
 from tests.crypto_core.envelope.samples import (
     CIPHERTEXT,
     EDK,

@@ -12,7 +12,6 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crypto_core import errors
 from crypto_core.envelope import (
     MAX_EDK_BYTES,
     MAX_STORED_CHARACTERS,
@@ -30,8 +29,9 @@ from crypto_core.envelope import (
     seal,
     serialise,
 )
-from crypto_core.references import TokenRef
-from crypto_core.secret import DataKey, Secret
+from crypto_core.values import errors
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import DataKey, Secret
 from tests.crypto_core.envelope import samples
 from tests.crypto_core.envelope.samples import (
     CIPHERTEXT,

@@ -14,9 +14,9 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from crypto_core.envelope import Envelope, EnvelopeV1, parse_strictly, serialise
-from crypto_core.errors import AuthenticationFailedError, EnvelopeError
-from crypto_core.key_names import is_key_arn
-from crypto_core.references import TokenRef
+from crypto_core.values.errors import AuthenticationFailedError, EnvelopeError
+from crypto_core.values.key_names import is_key_arn
+from crypto_core.values.references import TokenRef
 from tests.crypto_core.envelope.samples import (
     CIPHERTEXT,
     DATA_KEY,

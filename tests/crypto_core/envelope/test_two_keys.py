@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from crypto_core.envelope import EnvelopeV1, EnvelopeV2, open_envelope, parse, serialise
-from crypto_core.errors import AuthenticationFailedError
-from crypto_core.secret import DataKey, exposed
+from crypto_core.values.errors import AuthenticationFailedError
+from crypto_core.values.secret import DataKey, exposed
 from tests.crypto_core.envelope.samples import EDK, KEY_ARN, REF
 from tests.crypto_core.envelope.second_implementation import Row, binding_of, derived
 

@@ -24,7 +24,7 @@ from crypto_core.envelope import (
 from crypto_core.envelope.encryption_context import encode, encryption_context
 from crypto_core.envelope.primitives import hkdf
 from crypto_core.envelope.v2 import COMMITMENT_LABEL, ENCRYPTION_LABEL
-from crypto_core.errors import (
+from crypto_core.values.errors import (
     AuthenticationFailedError,
     InvalidReferenceError,
     KeydeckError,
@@ -33,8 +33,8 @@ from crypto_core.errors import (
     UnsupportedFormatError,
     WrongBindingError,
 )
-from crypto_core.references import TokenRef
-from crypto_core.secret import DataKey, Secret
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import DataKey, Secret
 from tests.crypto_core.envelope import second_implementation as second
 from tests.crypto_core.envelope.second_implementation import RejectedError, Row
 

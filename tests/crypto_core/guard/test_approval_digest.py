@@ -18,7 +18,7 @@ from crypto_core.guard.approvals import (
     parts_of,
     request_digest,
 )
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
 
 NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
 PLAN: Mapping[str, Any] = {

@@ -11,9 +11,9 @@ import pytest
 from console.container import Container
 from console.sandbox.world import World
 from crypto_core.envelope import Format
-from crypto_core.errors import NotConfirmedError, RefusedError
 from crypto_core.guard.consent import Consent, Danger, Origin, require
 from crypto_core.reencryption.plan import Plan, Selection, Verb
+from crypto_core.values.errors import NotConfirmedError, RefusedError
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from crypto_core.errors import RefusedError
 from crypto_core.guard.approval_proof import person_of, same_person
+from crypto_core.values.errors import RefusedError
 
 SESSION = "arn:aws:sts::123456789012:assumed-role"
 USER = "arn:aws:iam::123456789012:user"

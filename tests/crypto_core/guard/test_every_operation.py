@@ -25,8 +25,6 @@ from console.sandbox.providers_control import ProviderControl
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
-from crypto_core import errors
-from crypto_core.cipher import TokenCipher
 from crypto_core.database.column_guards.plan import GuardRequest
 from crypto_core.database.state.journal import JournalEntry
 from crypto_core.envelope import parse, serialise
@@ -37,6 +35,7 @@ from crypto_core.guard.operations import BY_NAME, OPERATIONS
 from crypto_core.incidents.model import IncidentScope
 from crypto_core.incidents.people import IncidentRole
 from crypto_core.incidents.service import IncidentService
+from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.policy.block_statement import BlockStatement, with_blocks
 from crypto_core.keys.policy.document import parse_policy
@@ -44,9 +43,10 @@ from crypto_core.keys.policy.least_privilege import Role
 from crypto_core.reencryption.backup_restore import BackupSelection
 from crypto_core.reencryption.jobs.model import JobOptions
 from crypto_core.reencryption.plan import Selection, Verb
-from crypto_core.references import TokenRef
-from crypto_core.secret import Secret
-from crypto_core.text.clean_text import clean
+from crypto_core.values import errors
+from crypto_core.values.clean_text import clean
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import Secret
 from tests.crypto_core.agreed import agreed
 from tests.crypto_core.damaging import damaged
 from tests.crypto_core.database.column_guards.conftest import hand_over

@@ -9,10 +9,10 @@ from uuid import UUID
 
 import pytest
 
-from crypto_core import errors
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.guard.guard import Guard
 from crypto_core.guard.guarded_change import Ended, GuardedChange, Outcome, Run, ended_by, ended_by_others
+from crypto_core.values import errors
 from tests.crypto_core.paper_journal import Paper
 from tests.crypto_core.second_person import SecondPerson
 

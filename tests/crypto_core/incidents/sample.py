@@ -33,7 +33,7 @@ from crypto_core.incidents.runbooks.catalogue import (
     SubjectKind,
 )
 from crypto_core.incidents.runbooks.runbook import Phase, Runbook, RunbookStep, StepCondition
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
 
 BEGAN = datetime(2026, 3, 12, 12, 0, tzinfo=UTC)
 """When it was declared."""

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from crypto_core.errors import InterruptedRunError, KmsUnreachableError
 from crypto_core.incidents.event_fetch import fetched
+from crypto_core.values.errors import InterruptedRunError, KmsUnreachableError
 
 SINCE = datetime(2026, 7, 1, tzinfo=UTC)
 

@@ -14,7 +14,6 @@ from sqlalchemy import Engine
 
 from console.container import Container
 from console.sandbox.sandbox import Sandbox
-from crypto_core.errors import DatabaseError, InterruptedRunError
 from crypto_core.guard.consent import Consent
 from crypto_core.incidents.key_callers import MINUTES, KeyCallers, KeyCallerSearch
 from crypto_core.incidents.model import (
@@ -30,6 +29,7 @@ from crypto_core.incidents.suspects import Suspect, Suspects
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.use.reach import Reached
+from crypto_core.values.errors import DatabaseError, InterruptedRunError
 from tests.crypto_core.trail.records import ACCOUNT, KEY, NOW, OTHER_KEY, denied, read, record, user
 
 BOT, PLATFORM = f"arn:aws:iam::{ACCOUNT}:user/build-bot", f"arn:aws:iam::{ACCOUNT}:role/platform"

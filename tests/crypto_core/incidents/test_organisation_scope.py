@@ -7,10 +7,10 @@ from sqlalchemy import Engine, event
 
 from console.container import Container
 from crypto_core.database.tokens.token_groups import GroupBy
-from crypto_core.errors import RefusedError
 from crypto_core.incidents.model import IncidentScope
 from crypto_core.incidents.runbooks.library import RunbookLibrary
 from crypto_core.incidents.scope_check import checked_scope, organisation_filter
+from crypto_core.values.errors import RefusedError
 from tests.platform_rows import connect_github
 
 HOSTILE = ('[/red]\x1b[2J"x"', "a, b", "a*", "acme\u202egro", 'quo"te', "-org:x")

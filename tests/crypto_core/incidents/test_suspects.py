@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from crypto_core.errors import EventStoreError, KmsError, RefusedError
 from crypto_core.incidents import suspects
 from crypto_core.incidents.model import Incident, IncidentScope, IncidentState, finding_origin
 from crypto_core.incidents.runbooks.library import RunbookLibrary
 from crypto_core.incidents.scope_check import checked_scope
 from crypto_core.incidents.suspects import MOST, Suspect, Suspects, SuspectSearch
-from crypto_core.text.json_records import record_of
 from crypto_core.trail.rules.service import TrailRules
 from crypto_core.trail.store import EventStore
+from crypto_core.values.errors import EventStoreError, KmsError, RefusedError
+from crypto_core.values.json_records import record_of
 from tests.crypto_core.trail.records import ACCOUNT, KEY, NOW, read, record, role, user
 from tests.crypto_core.trail.rules.watching import ALIASES, CONFIGURED, DAY, change, normal
 

@@ -12,7 +12,7 @@ import pytest
 from console.sandbox.endpoint import EndpointControl
 from console.sandbox.sandbox import Sandbox
 from crypto_core.aws.kms import KmsApi
-from crypto_core.secret import DataKey
+from crypto_core.values.secret import DataKey
 from tests.crypto_core.keyring.scene import REGION, data_keys_of
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from console.sandbox.endpoint import ACCOUNT
 from crypto_core.aws.kms import KmsApi
-from crypto_core.secret import DataKey
+from crypto_core.values.secret import DataKey
 
 NewKey = Callable[[], str]
 MakeAlias = Callable[[str], str]

@@ -10,9 +10,14 @@ import pytest
 from console.sandbox.endpoint import EndpointControl
 from console.sandbox.sandbox import Sandbox
 from crypto_core.aws.kms import KmsApi
-from crypto_core.errors import IncorrectKeyError, InvalidCiphertextError, KeyDisabledError, KmsRequestError
 from crypto_core.keyring.kms_keyring import KmsKeyring
-from crypto_core.secret import DataKey, exposed
+from crypto_core.values.errors import (
+    IncorrectKeyError,
+    InvalidCiphertextError,
+    KeyDisabledError,
+    KmsRequestError,
+)
+from crypto_core.values.secret import DataKey, exposed
 from tests.crypto_core.damaging import damaged
 from tests.crypto_core.keyring.scene import ELSEWHERE, REGION, ChangedAnswers, NewKey, Recorded, wrapped
 

@@ -10,9 +10,9 @@ import pytest
 
 from console.sandbox.endpoint import ACCOUNT, EndpointControl
 from crypto_core.aws.kms import KmsApi
-from crypto_core.errors import KeyDisabledError, KmsRequestError
 from crypto_core.keyring.kms_keyring import KmsKeyring
-from crypto_core.secret import DataKey, exposed
+from crypto_core.values.errors import KeyDisabledError, KmsRequestError
+from crypto_core.values.secret import DataKey, exposed
 from tests.crypto_core.keyring.scene import ELSEWHERE, NOBODYS, REGION, ChangedAnswers, NewKey, wrapped
 
 # Generate and unwrap

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from console.sandbox.endpoint import ACCOUNT, EndpointControl
-from crypto_core import errors
 from crypto_core.aws.kms import KmsApi
-from crypto_core.cipher import TokenCipher
 from crypto_core.envelope import EnvelopeV2, Format, parse, serialise
 from crypto_core.envelope.encryption_context import encryption_context
+from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.keyring.kms_keyring import KmsKeyring
-from crypto_core.references import TokenRef
-from crypto_core.secret import DataKey, exposed
+from crypto_core.values import errors
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import DataKey, exposed
 from tests.crypto_core.keyring.scene import ELSEWHERE, NOBODYS, REGION, MakeAlias, NewKey, Recorded, wrapped
 
 REF = TokenRef("gh_connection", "access_token", "gh-42")

@@ -10,10 +10,10 @@ import pytest
 from console.sandbox.endpoint import ACCOUNT, EndpointControl
 from console.sandbox.sandbox import Sandbox
 from crypto_core.aws.kms import KmsApi
-from crypto_core.errors import IncorrectKeyError, KmsRequestError, UntrustedKeyError
 from crypto_core.keyring.checked_answers import pinned
 from crypto_core.keyring.kms_keyring import KmsKeyring
-from crypto_core.secret import DataKey, exposed
+from crypto_core.values.errors import IncorrectKeyError, KmsRequestError, UntrustedKeyError
+from crypto_core.values.secret import DataKey, exposed
 from tests.crypto_core.keyring.scene import (
     ELSEWHERE,
     NOBODYS,

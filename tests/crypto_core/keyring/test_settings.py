@@ -6,8 +6,8 @@ import pytest
 
 from console.sandbox.endpoint import EndpointControl
 from crypto_core.aws.kms import KmsApi
-from crypto_core.errors import KeyNotFoundError, KmsError, KmsUnreachableError, SettingsError
 from crypto_core.keyring.kms_keyring import KmsKeyring
+from crypto_core.values.errors import KeyNotFoundError, KmsError, KmsUnreachableError, SettingsError
 from tests.crypto_core.keyring.scene import NOBODYS, REGION, NewKey
 
 

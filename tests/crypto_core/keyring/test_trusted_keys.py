@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from console.sandbox.endpoint import Denial, EndpointControl
-from crypto_core import errors
 from crypto_core.aws.kms import KmsApi
 from crypto_core.keyring.kms_keyring import KmsKeyring
+from crypto_core.values import errors
 from tests.crypto_core.damaging import damaged
 from tests.crypto_core.keyring.scene import NOBODYS, MakeAlias, NewKey, wrapped
 

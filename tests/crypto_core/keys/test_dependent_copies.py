@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from crypto_core.keys.dependent_copies import NeedingCopies, NoRegister
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
 
 WHY = "The register is not installed."
 

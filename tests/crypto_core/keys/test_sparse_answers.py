@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from crypto_core.errors import RefusedError
 from crypto_core.keys.changes.change import ChangeKind, KeyChange, check
 from crypto_core.keys.grants import parse_grant
+from crypto_core.values.errors import RefusedError
 from tests.screens.samples import KEYS
 
 

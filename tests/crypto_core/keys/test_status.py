@@ -15,13 +15,13 @@ from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
 from crypto_core import encrypt_token
-from crypto_core.cipher import TokenCipher
 from crypto_core.database.state.incidents import IncidentStore
 from crypto_core.database.tokens.census import Census
 from crypto_core.envelope import Format
 from crypto_core.findings.finding import Finding, Severity
 from crypto_core.guard.consent import Consent
 from crypto_core.incidents.model import IncidentScope
+from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.keys import service as keys_service
 from crypto_core.keys.status import ProblemKind, Status
 from crypto_core.lists.paging import Query

@@ -12,7 +12,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from crypto_core.database.tokens.inventory import FIELDS
-from crypto_core.errors import InvalidFilterError
 from crypto_core.lists.filter_language import (
     Alternative,
     Clause,
@@ -25,6 +24,7 @@ from crypto_core.lists.filter_language import (
     terms_of,
     written,
 )
+from crypto_core.values.errors import InvalidFilterError
 
 DAY = datetime(2026, 1, 31, tzinfo=UTC)
 

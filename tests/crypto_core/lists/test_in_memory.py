@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_core.errors import InterruptedRunError, InvalidFilterError, KeydeckError
 from crypto_core.lists.filter_language import Field, Value, ValueKind
 from crypto_core.lists.paging import Cursor, Page, PagedSource, Query
 from crypto_core.lists.sheet import MemorySource
+from crypto_core.values.errors import InterruptedRunError, InvalidFilterError, KeydeckError
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from console.container import Container
 from console.sandbox.endpoint.control import Denial
 from console.sandbox.sandbox import Sandbox
 from crypto_core.aws.kms import KmsApi
-from crypto_core.errors import KmsError
 from crypto_core.log.logbook import LogLine, Recent
-from crypto_core.log.observation import LogRateLimit
+from crypto_core.values.errors import KmsError
+from crypto_core.values.rate_limit import LogRateLimit
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 

@@ -8,7 +8,7 @@ import pytest
 
 from console.sandbox.endpoint import EndpointControl
 from crypto_core.aws.kms import KmsApi
-from crypto_core.cipher import TokenCipher
+from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.metrics import Metrics
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from prometheus_client.parser import text_string_to_metric_families
 
 from crypto_core.metrics import Metrics
-from crypto_core.references import TokenRef
+from crypto_core.values.references import TokenRef
 
 TOKEN = "ghp_CANARYcanaryCANARYcanaryCANARYcanary"
 REF = TokenRef("gh_connection", "access_token", "gh-canary-row")

@@ -8,14 +8,14 @@ from typing import Any, cast
 import pytest
 
 from console.sandbox.endpoint import Denial, EndpointControl, Fault
-from crypto_core import errors
 from crypto_core.aws.kms import KmsApi
-from crypto_core.cipher import TokenCipher
 from crypto_core.envelope import Format
+from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.keyring.data_keys import DataKeyCache
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.log.observation import UNEXPECTED
 from crypto_core.metrics import UNKNOWN, Metrics
+from crypto_core.values import errors
 from tests.crypto_core.metrics.samples import AT, REF, TOKEN, labels_of, those_above_zero, value
 
 # Operations and calls of KMS

@@ -11,8 +11,8 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, make_wsgi_ap
 from prometheus_client.parser import text_string_to_metric_families
 
 from crypto_core.envelope import Format
-from crypto_core.errors import SettingsError
 from crypto_core.metrics import OPERATIONS, Metrics
+from crypto_core.values.errors import SettingsError
 from tests.crypto_core.metrics.samples import AT, read, value
 
 FAMILIES = {

@@ -12,13 +12,13 @@ import pytest
 
 from console.sandbox.endpoint import ACCOUNT, Denial, EndpointControl
 from crypto_core.aws.kms import READ_ONLY_OPERATIONS, REHEARSABLE_OPERATIONS, KmsApi
-from crypto_core.cipher import TokenCipher
 from crypto_core.envelope import Format
-from crypto_core.errors import KeydeckError
+from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.keyring.data_keys import DataKeyCache
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.log.observation import UNEXPECTED
 from crypto_core.metrics import KINDS, KMS_OPERATIONS, OPERATIONS, OTHER, UNKNOWN, Metrics
+from crypto_core.values.errors import KeydeckError
 from tests.crypto_core.metrics.samples import AT, REF, TOKEN, labels_of, those_above_zero, value
 
 HOME = Path(__file__).parents[3]

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from crypto_core.cipher import TokenCipher
 from crypto_core.envelope import Format
+from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.metrics import Metrics
 from tests.crypto_core.metrics.samples import AT, TOKEN, read, value
 

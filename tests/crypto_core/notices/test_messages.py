@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from console.sandbox.provider_tokens import MARKER
-from crypto_core.errors import SettingsError
 from crypto_core.findings.finding import Severity
 from crypto_core.notices.notice import (
     FIELDS,
@@ -23,7 +22,8 @@ from crypto_core.notices.notice import (
     notice_id,
     outward,
 )
-from crypto_core.text.json_records import record_of
+from crypto_core.values.errors import SettingsError
+from crypto_core.values.json_records import record_of
 
 NOW = datetime(2026, 11, 29, 9, 30, tzinfo=UTC)
 HOSTILE = "\x1b[31m<!channel> <@U1> @everyone @Here\u202e\n`x` <https://evil.example|click> ghp_" + "a1B2" * 9

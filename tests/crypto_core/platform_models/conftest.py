@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 
 from console.sandbox.world import World
 from crypto_core.aws.kms import KmsApi
-from crypto_core.cipher import TokenCipher
 from crypto_core.envelope import Format
+from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from tests.crypto_core.platform_models.models import CANARY, SlackConnection, values_of
 

@@ -11,7 +11,7 @@ from sqlalchemy import JSON, BigInteger, DateTime, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from crypto_core import EncryptedToken, StoredEnvelope
-from crypto_core.cipher import TokenCipher
+from crypto_core.keyring.cipher import TokenCipher
 
 CANARY = "ghp_CANARYcanaryCANARYcanaryCANARY0123"
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

@@ -10,9 +10,9 @@ from sqlalchemy import text, update
 from sqlalchemy.orm import Session, make_transient
 
 from crypto_core import EncryptedToken, StoredEnvelope
-from crypto_core.cipher import TokenCipher
-from crypto_core.errors import AuthenticationFailedError, InvalidCiphertextError, RefusedError
-from crypto_core.references import TokenRef
+from crypto_core.keyring.cipher import TokenCipher
+from crypto_core.values.errors import AuthenticationFailedError, InvalidCiphertextError, RefusedError
+from crypto_core.values.references import TokenRef
 from tests.crypto_core.platform_models import models
 
 

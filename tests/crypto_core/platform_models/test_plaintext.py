@@ -14,9 +14,9 @@ from sqlalchemy.orm import Session
 from console.sandbox.world import World
 from crypto_core import StoredEnvelope
 from crypto_core.aws.kms import KmsApi
-from crypto_core.cipher import TokenCipher
 from crypto_core.encrypted_token import UnsealedTokenError
-from crypto_core.errors import EnvelopeError, InvalidCiphertextError, UnsupportedFormatError
+from crypto_core.keyring.cipher import TokenCipher
+from crypto_core.values.errors import EnvelopeError, InvalidCiphertextError, UnsupportedFormatError
 from tests.crypto_core.platform_models.models import (
     CANARY,
     MODELS,

@@ -15,12 +15,12 @@ from sqlalchemy.orm import Session, defer, load_only
 from console.sandbox.world import World
 from crypto_core import EncryptedToken, StoredEnvelope
 from crypto_core.aws.kms import KmsApi
-from crypto_core.cipher import TokenCipher
 from crypto_core.envelope import Format
-from crypto_core.errors import InvalidCiphertextError, MissingReferenceError
+from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.keyring.kms_keyring import KmsKeyring
-from crypto_core.references import TokenRef
-from crypto_core.secret import Secret
+from crypto_core.values.errors import InvalidCiphertextError, MissingReferenceError
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import Secret
 from tests.crypto_core.platform_models.models import (
     CANARY,
     MODELS,

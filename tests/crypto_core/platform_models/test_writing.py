@@ -14,10 +14,10 @@ from sqlalchemy.orm import Session
 
 from crypto_core import StoredEnvelope
 from crypto_core.aws.kms import KmsApi
-from crypto_core.cipher import SealedToken, TokenCipher
 from crypto_core.encrypted_token import UnsealedTokenError
-from crypto_core.references import TokenRef
-from crypto_core.secret import Secret
+from crypto_core.keyring.cipher import SealedToken, TokenCipher
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import Secret
 from tests.crypto_core.platform_models.models import (
     CANARY,
     GitHubConnection,

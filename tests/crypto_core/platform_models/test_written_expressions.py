@@ -14,8 +14,8 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Session, aliased
 
 from crypto_core import EncryptedToken, StoredEnvelope
-from crypto_core.cipher import TokenCipher
 from crypto_core.encrypted_token import UnsealedTokenError
+from crypto_core.keyring.cipher import TokenCipher
 from tests.crypto_core.platform_models.models import (
     CANARY,
     GitHubConnection,

@@ -15,8 +15,8 @@ from crypto_core.providers.abilities import Ability, AbilityDraft, TokenAbilitie
 from crypto_core.providers.answers import Liveness
 from crypto_core.providers.messages import ProviderAnswer, Request, Said, Target
 from crypto_core.providers.registry import provider_of
-from crypto_core.references import TokenRef
-from crypto_core.text.json_records import record_of
+from crypto_core.values.json_records import record_of
+from crypto_core.values.references import TokenRef
 
 NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
 REF = TokenRef("t", "c", "1")

@@ -8,14 +8,14 @@ import pytest
 
 from crypto_core.database.tokens.inventory import InventoryRow
 from crypto_core.envelope import Format
-from crypto_core.errors import ProviderError, RefusedError, SettingsError
 from crypto_core.lists.coverage import Evidence
 from crypto_core.providers.answers import ByHand
 from crypto_core.providers.endpoints import Endpoints, atlassian_site, base_url
 from crypto_core.providers.messages import Target
 from crypto_core.providers.registry import PROVIDERS, provider_of, provider_of_row
 from crypto_core.providers.token_dispatch import hosts, target_of
-from crypto_core.references import TokenRef
+from crypto_core.values.errors import ProviderError, RefusedError, SettingsError
+from crypto_core.values.references import TokenRef
 
 BY_CLOUD_ID = "https://api.atlassian.com/ex/jira/11223344-a1b2-3b33-c444-def123456789"
 ELSEWHERE = [

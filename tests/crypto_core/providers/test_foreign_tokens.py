@@ -14,8 +14,8 @@ from crypto_core.providers.messages import Request, Target
 from crypto_core.providers.registry import PROVIDERS, question_of
 from crypto_core.providers.revocation import draft
 from crypto_core.providers.transport import Transport
-from crypto_core.references import TokenRef
-from crypto_core.secret import Secret
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import Secret
 
 OF = {"github": "github", "slack": "slack", "jira": "atlassian", "confluence": "atlassian"}
 REF = TokenRef("gh_connection", "access_token", "[/red]\x1b[31m")

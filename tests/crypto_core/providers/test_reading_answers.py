@@ -13,7 +13,7 @@ from crypto_core.providers.answers import Liveness
 from crypto_core.providers.endpoints import Endpoints
 from crypto_core.providers.messages import ProviderAnswer, Request, Target
 from crypto_core.providers.registry import provider_of
-from crypto_core.references import TokenRef
+from crypto_core.values.references import TokenRef
 
 ALIVE, DEAD, UNKNOWN = Liveness.ALIVE, Liveness.DEAD, Liveness.UNKNOWN
 REF = TokenRef("t", "c", "1")

@@ -23,8 +23,8 @@ from crypto_core.providers.messages import (
 from crypto_core.providers.registry import PROVIDERS, Provider
 from crypto_core.providers.revocation import Revocation, draft
 from crypto_core.providers.transport import Clock, Transport
-from crypto_core.references import TokenRef
-from crypto_core.secret import Secret
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import Secret
 
 BASES = ("https://one.example", "https://two.example")
 

@@ -18,7 +18,6 @@ from console.sandbox.provider_tokens import MARKER, Style
 from console.sandbox.providers import CLIENT_ID, CLIENT_SECRET
 from console.sandbox.providers_control import ProviderControl
 from console.sandbox.world import World
-from crypto_core import errors
 from crypto_core.envelope import Format
 from crypto_core.guard.consent import Consent
 from crypto_core.guard.guarded_change import Outcome
@@ -27,8 +26,9 @@ from crypto_core.providers.endpoints import Endpoints
 from crypto_core.providers.liveness_checks import PollingLimits
 from crypto_core.providers.messages import NEVER_ASKED
 from crypto_core.providers.service import ProviderService
-from crypto_core.references import TokenRef
-from crypto_core.secret import Secret
+from crypto_core.values import errors
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import Secret
 from tests.crypto_core.canary import chain_of
 from tests.crypto_core.providers.conftest import Waited, asking_at
 from tests.crypto_core.second_person import SecondPerson

@@ -19,14 +19,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from console.sandbox.providers_control import ProviderControl
-from crypto_core.errors import InterruptedRunError, ProviderError, SettingsError
 from crypto_core.providers.answers import Liveness
 from crypto_core.providers.endpoints import Endpoints
 from crypto_core.providers.liveness_checks import ask
 from crypto_core.providers.messages import NoAnswer, Request, Target, bearer
 from crypto_core.providers.transport import Transport
-from crypto_core.references import TokenRef
-from crypto_core.secret import Secret
+from crypto_core.values.errors import InterruptedRunError, ProviderError, SettingsError
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import Secret
 from tests.crypto_core.canary import chain_of
 from tests.crypto_core.providers.conftest import Waited
 

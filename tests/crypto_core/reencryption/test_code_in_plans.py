@@ -9,13 +9,13 @@ from sqlalchemy import Engine
 
 from console.container import Container
 from console.sandbox.world import World
-from crypto_core.errors import NotConfirmedError, RefusedError
 from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.backup_restore import BackupSelection
 from crypto_core.reencryption.jobs.model import JobOptions
 from crypto_core.reencryption.plan import Selection, Verb
-from crypto_core.references import TokenRef
-from crypto_core.secret import Secret
+from crypto_core.values.errors import NotConfirmedError, RefusedError
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import Secret
 from tests.conftest import Ran
 
 TOUCH = """

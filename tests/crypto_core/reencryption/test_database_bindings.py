@@ -14,18 +14,23 @@ from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
-from crypto_core.cipher import TokenCipher
 from crypto_core.database.tokens.lost_tokens import OpeningResult, TokenTrial
 from crypto_core.encrypted_token import StoredEnvelope
 from crypto_core.envelope import EnvelopeV2, Format, classify, parse, serialise
 from crypto_core.envelope.encryption_context import DATABASE, encryption_context
-from crypto_core.errors import InvalidCiphertextError, JobError, UnsupportedFormatError, WrongBindingError
 from crypto_core.guard.consent import Consent
+from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.reencryption.jobs.model import JobOptions
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.reencryption.plan_steps import envelopes_of
-from crypto_core.references import TokenRef
-from crypto_core.secret import Secret
+from crypto_core.values.errors import (
+    InvalidCiphertextError,
+    JobError,
+    UnsupportedFormatError,
+    WrongBindingError,
+)
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import Secret
 from tests.console.command_types import NewKey, Stored
 
 OWN, OTHER = "acme-production", "acme-staging"

@@ -15,12 +15,12 @@ from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
 from crypto_core.envelope import Format, classify, parse
-from crypto_core.errors import EnvelopeError, InvalidCiphertextError, MissingReferenceError
 from crypto_core.guard.consent import Consent
 from crypto_core.lists.coverage import Evidence
 from crypto_core.lists.paging import Query
 from crypto_core.reencryption.plan import RunResult, Selection, Verb
-from crypto_core.references import TokenRef
+from crypto_core.values.errors import EnvelopeError, InvalidCiphertextError, MissingReferenceError
+from crypto_core.values.references import TokenRef
 from tests.console.command_types import NewKey, Stored
 from tests.platform_rows import put
 

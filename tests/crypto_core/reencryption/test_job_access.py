@@ -13,8 +13,8 @@ import pytest
 from console.container import Container
 from console.sandbox.endpoint.control import Denial
 from console.sandbox.sandbox import Sandbox
-from crypto_core.errors import EventStoreError
 from crypto_core.keys.replacement import AccessComparison, UseSeen
+from crypto_core.values.errors import EventStoreError
 from tests.console.command_types import NewKey
 from tests.crypto_core.keys.replacement.test_access import ROOT, VIA, allow, aws, role
 from tests.screens.samples import HOSTILE

@@ -15,10 +15,10 @@ from console.settings import load
 from crypto_core.database.state.installation import install
 from crypto_core.database.tokens.tables import PLATFORM_TABLES
 from crypto_core.envelope import EnvelopeV1, serialise
-from crypto_core.errors import InterruptedRunError, KeyNotFoundError
 from crypto_core.lists.coverage import Evidence
 from crypto_core.reencryption.materials import KeyMaterials
-from crypto_core.secret import DataKey, Secret
+from crypto_core.values.errors import InterruptedRunError, KeyNotFoundError
+from crypto_core.values.secret import DataKey, Secret
 from tests.console.command_types import NewKey
 
 MISSING = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-4000-8000-000000000000"

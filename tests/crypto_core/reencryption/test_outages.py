@@ -16,13 +16,13 @@ import console
 from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
-from crypto_core.cipher import TokenCipher
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.tokens.store import TokenScope
 from crypto_core.envelope import Format
-from crypto_core.errors import DatabaseError, DatabaseUnreachableError
 from crypto_core.guard.consent import Consent
+from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.reencryption.plan import RunProgress, Selection, Verb
+from crypto_core.values.errors import DatabaseError, DatabaseUnreachableError
 from tests.crypto_core.reencryption.running.runs import all_hold_their_tokens, make_pages_small, wait_until
 
 HOME = Path(console.__file__).resolve().parents[1]

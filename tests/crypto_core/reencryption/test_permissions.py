@@ -14,9 +14,9 @@ from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
 from crypto_core.envelope import classify
-from crypto_core.errors import MissingPermissionError
 from crypto_core.guard.guarded_change import Outcome
 from crypto_core.reencryption.plan import Plan, Selection, Verb
+from crypto_core.values.errors import MissingPermissionError
 from tests.console.command_types import Stored
 
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_core.key_names import AccountRegion
 from crypto_core.trail.columns import moment, seconds
 from crypto_core.trail.coverage_record import CoverageRecord
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.pulls import PullBook, PullScope, TimeWindow, unfetched
+from crypto_core.values.key_names import AccountRegion
 from tests.crypto_core.trail.records import NOW
 
 HERE, THERE = "eu-west-1", "us-east-1"

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crypto_core.errors import InvalidFilterError, KeydeckError, TrailError
 from crypto_core.lists.filter_language import terms_of
 from crypto_core.lists.paging import Query
 from crypto_core.trail.event_fields import PIVOTS
@@ -21,6 +20,7 @@ from crypto_core.trail.query import is_of_record, parse
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.statistics import FIELDS as STATISTICS
 from crypto_core.trail.store.statistics import GroupsQuestion, Threshold
+from crypto_core.values.errors import InvalidFilterError, KeydeckError, TrailError
 from tests.crypto_core.trail.conftest import ALIASES
 from tests.crypto_core.trail.records import NOW
 from tests.crypto_core.trail.test_query import _FILTERS, EXAMPLES, SAMPLE, expected

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from crypto_core.references import TokenRef
 from crypto_core.trail.event import UNDATED, TrailEvent
 from crypto_core.trail.record_reader import read_record
 from crypto_core.trail.sources.files.record_shapes import records_of
+from crypto_core.values.references import TokenRef
 from tests.crypto_core.trail.records import (
     ACCOUNT,
     KEY,

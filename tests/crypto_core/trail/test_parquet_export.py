@@ -12,7 +12,6 @@ from typing import Any
 import duckdb
 import pytest
 
-from crypto_core.errors import TrailError
 from crypto_core.trail.columns import marks, seconds
 from crypto_core.trail.event import UNDATED, TrailEvent
 from crypto_core.trail.event_fields import EVENT_FIELDS
@@ -20,6 +19,7 @@ from crypto_core.trail.parquet import export
 from crypto_core.trail.parquet.export import FILES, MARK, NOTHING, NoCopyError, export_events, read_mark
 from crypto_core.trail.record_reader import read_record
 from crypto_core.trail.store import EventStore
+from crypto_core.values.errors import TrailError
 from tests.crypto_core.trail.records import NOW, OTHER_KEY, context, denied, read, record
 from tests.crypto_core.trail.sources.hostile import hostile
 

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crypto_core.errors import InvalidFilterError
 from crypto_core.lists.filter_language import Clause, Either, Term, Value, ValueKind, passes
 from crypto_core.lists.paging import Query
 from crypto_core.trail.event import TrailEvent
@@ -19,6 +18,7 @@ from crypto_core.trail.event_fields import FREE
 from crypto_core.trail.query import FIELDS, enclosed, parse, values
 from crypto_core.trail.record_reader import load
 from crypto_core.trail.store import EventStore
+from crypto_core.values.errors import InvalidFilterError
 from tests.crypto_core.trail.conftest import ALIASES
 from tests.crypto_core.trail.records import KEY, NOW, OTHER_KEY, context, denied, event, read, role, user
 from tests.lanes import examples

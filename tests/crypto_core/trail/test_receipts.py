@@ -12,15 +12,15 @@ from uuid import uuid4
 
 import pytest
 
+from crypto_core.aws.receipts.receipt import LostReceipts, Receipt, ReceiptProcess
 from crypto_core.lists.paging import Query
-from crypto_core.receipts.receipt import LostReceipts, Receipt, ReceiptProcess
-from crypto_core.text.clean_text import clean
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.receipt_match import subject_of, subject_text
 from crypto_core.trail.store import EventStore, receipt_questions
 from crypto_core.trail.store.schema import VERSION
 from crypto_core.trail.term_sql import Bounds
 from crypto_core.trail.use.tokens import UNNAMED
+from crypto_core.values.clean_text import clean
 from tests.crypto_core.trail.records import NOW, denied, event, read, role, user
 
 REF = "gh_connection.access_token:gh-1"

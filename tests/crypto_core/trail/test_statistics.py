@@ -12,7 +12,6 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from crypto_core.errors import KeydeckError
 from crypto_core.lists.filter_language import HOURS, WEEKDAYS, passes
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.event_fields import EVENT_FIELDS
@@ -20,6 +19,7 @@ from crypto_core.trail.query import parse, values
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.statistics import FIELDS, GroupsQuestion, Threshold, threshold
 from crypto_core.trail.store.tallies import Tallies
+from crypto_core.values.errors import KeydeckError
 from tests.crypto_core.trail.records import NOW, context, denied, event, read, role, user
 from tests.lanes import examples
 

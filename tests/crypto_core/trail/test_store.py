@@ -13,12 +13,12 @@ from threading import Event, Thread, Timer
 
 import pytest
 
-from crypto_core.errors import EventStoreError, EventVanishedError, InterruptedRunError, KeydeckError
 from crypto_core.lists.paging import Cursor, Query
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.record_compression import pack, unpack, without
 from crypto_core.trail.store import EventStore, StoredEvent, database
 from crypto_core.trail.store.schema import VERSION
+from crypto_core.values.errors import EventStoreError, EventVanishedError, InterruptedRunError, KeydeckError
 from tests.crypto_core.trail.records import (
     KEY,
     NOW,

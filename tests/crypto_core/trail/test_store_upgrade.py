@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from crypto_core.errors import EventStoreError
-from crypto_core.key_names import AccountRegion
 from crypto_core.lists.paging import Query
 from crypto_core.trail.event_fields import DETAILS, EVENT_FIELDS, PIVOTS, ROLLED
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.pulls import PullBook, PullScope, TimeWindow, Unfinished
 from crypto_core.trail.store.schema import VERSION
+from crypto_core.values.errors import EventStoreError
+from crypto_core.values.key_names import AccountRegion
 from tests.crypto_core.trail.records import (
     ACCOUNT,
     NOW,

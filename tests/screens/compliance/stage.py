@@ -19,7 +19,7 @@ from crypto_core.compliance.snapshot import Lack, MissingPart, PartFacts, Snapsh
 from crypto_core.envelope import Format
 from crypto_core.findings.finding import Severity
 from crypto_core.guard.signature import Signature
-from crypto_core.text.clean_text import NO_TEXT, clean
+from crypto_core.values.clean_text import NO_TEXT, clean
 from tests.crypto_core.compliance.snapshots import KEY, WELL
 from tests.screens.samples import NOW
 

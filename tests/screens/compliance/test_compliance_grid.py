@@ -8,7 +8,7 @@ import pytest
 
 from crypto_core.compliance.answer import ControlStatus
 from crypto_core.compliance.period.period import ControlDay, ControlPeriod
-from crypto_core.errors import InvalidFilterError
+from crypto_core.values.errors import InvalidFilterError
 from screens.compliance import grid
 from screens.compliance.control_signs import CONTROL_SIGNS, ControlState, control_state
 from screens.compliance.screen import chosen, named

@@ -9,8 +9,8 @@ from datetime import timedelta
 import pytest
 
 from crypto_core.compliance.period.period import AuditPeriod
-from crypto_core.errors import DatabaseUnreachableError, MissingSchemaError
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import DatabaseUnreachableError, MissingSchemaError
 from screens.compliance.control_status import ComplianceStanding
 from screens.compliance.day_lines import day_evidence, day_lines
 from screens.compliance.grid import Zoom

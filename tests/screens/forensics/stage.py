@@ -15,7 +15,7 @@ from crypto_core.guard.consent import Consent, require
 from crypto_core.providers.abilities import Ability, NotKnown, Repositories, TokenAbilities
 from crypto_core.providers.answers import ByHand, Liveness, Progress
 from crypto_core.reencryption.plan import RunProgress
-from crypto_core.references import TokenRef
+from crypto_core.values.references import TokenRef
 from screens.widgets.secret_input import SecretInput
 from tests.screens.deck import Deck
 from tests.screens.incident_scene import TOKEN

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from crypto_core.errors import DatabaseUnreachableError
 from crypto_core.providers.answers import ByHand
-from crypto_core.references import TokenRef
+from crypto_core.values.errors import DatabaseUnreachableError
+from crypto_core.values.references import TokenRef
 from screens.forensics.abilities import AskAbilities
 from tests.screens.deck import LARGE, SMALL, deck
 from tests.screens.stage import Stage

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from textual.widgets import Button
 
-from crypto_core.errors import KmsUnreachableError
 from crypto_core.forensics.token_search.result import UnopenedToken
+from crypto_core.values.errors import KmsUnreachableError
 from screens.incidents.declare import DeclareDialog
 from screens.incidents.incident_screen import IncidentScreen
 from screens.incidents.screen import IncidentsScreen

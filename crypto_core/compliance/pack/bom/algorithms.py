@@ -20,10 +20,10 @@ from cyclonedx.model.crypto import (
     RelatedCryptoMaterialType,
 )
 
-from crypto_core.algorithms.algorithm import Primitive
-from crypto_core.algorithms.aws_endpoints import EndpointFact
-from crypto_core.algorithms.tls_probe import CertificateFact
 from crypto_core.compliance.algorithm_uses import uses_of_endpoint
+from crypto_core.compliance.algorithms.algorithm import Primitive
+from crypto_core.compliance.algorithms.aws_endpoints import EndpointFact
+from crypto_core.compliance.algorithms.tls_probe import CertificateFact
 from crypto_core.compliance.facts import AlgorithmFact
 from crypto_core.compliance.pack.bom.bill import Bill, reference, text
 

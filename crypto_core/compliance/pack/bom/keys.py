@@ -14,16 +14,16 @@ from cyclonedx.model.crypto import (
     RelatedCryptoMaterialType,
 )
 
-from crypto_core.algorithms.algorithm import Primitive
 from crypto_core.compliance import measurement
 from crypto_core.compliance.algorithm_uses import use_of_key, use_of_signing_key
+from crypto_core.compliance.algorithms.algorithm import Primitive
 from crypto_core.compliance.facts import AlgorithmFact, KeyFact, MaterialFact, SigningKeyFact, TokenFacts
 from crypto_core.compliance.pack.bom.algorithms import NAMED_BY_SET, algorithm_ref
 from crypto_core.compliance.pack.bom.bill import Bill, reference, text
 from crypto_core.compliance.pack.recorded_keys import SeenKey
 from crypto_core.envelope import Format
 from crypto_core.envelope.fields import DATA_KEY_BYTES
-from crypto_core.text.clean_text import NO_TEXT, CleanText
+from crypto_core.values.clean_text import NO_TEXT, CleanText
 
 DATA_KEYS = "data-keys"
 HARDWARE = ("AWS_KMS", "EXTERNAL", "AWS_CLOUDHSM")

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from crypto_core.database.state.anchors.checkpoint_anchors import LARGEST_ANCHOR, anchor_of
-from crypto_core.errors import AbsentAnchorsError, AnchorError, RefusedError
 from crypto_core.lists.new_files import followed, open_to_append
 from crypto_core.proof.forms import Anchor, kept_anchors
-from crypto_core.text.clean_text import CleanText, clean
+from crypto_core.values.clean_text import CleanText, clean
+from crypto_core.values.errors import AbsentAnchorsError, AnchorError, RefusedError
 
 MOST_BYTES = 256 * 1024 * 1024
 """A larger file is not read to its end, which is reported."""

@@ -12,9 +12,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from crypto_core.database.state.anchors.checkpoint_anchors import LARGEST_ANCHOR, anchor_of
-from crypto_core.errors import AbsentAnchorsError, AnchorError, RefusedError
 from crypto_core.proof.forms import Anchor
-from crypto_core.text.clean_text import CleanText, clean
+from crypto_core.values.clean_text import CleanText, clean
+from crypto_core.values.errors import AbsentAnchorsError, AnchorError, RefusedError
 
 MOST_READ = 10_000
 """Of more objects the first and the last half of it are read, which is reported."""

@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from crypto_core.database.state.anchors.time_stamps import TimeStampAuthority, TimeStampRoots
-from crypto_core.errors import AbsentAnchorsError, KeydeckError, RefusedError
 from crypto_core.proof.forms import UNREADABLE, Anchor, Checkpoint, anchor_in, document_of
-from crypto_core.text.clean_text import NO_TEXT, CleanText, clean
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.values.clean_text import NO_TEXT, CleanText, clean
+from crypto_core.values.errors import AbsentAnchorsError, KeydeckError, RefusedError
+from crypto_core.values.json_records import JsonRecord, shape
 
 LARGEST_ANCHOR = 262_144
 """Bytes of one anchor; the break that a checkpoint acknowledges may name a thousand entries."""

@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crypto_core.errors import AnchorError
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import AnchorError
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate

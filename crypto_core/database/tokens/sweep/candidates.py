@@ -14,8 +14,8 @@ from crypto_core.database.schema import OWN_TABLES, SCHEMA
 from crypto_core.database.tokens.placed_tables import placed_tables
 from crypto_core.database.tokens.sweep.results import declared_name, declared_table
 from crypto_core.database.tokens.tables import TokenTable
-from crypto_core.text.clean_text import clean
-from crypto_core.text.counts import counted, listed
+from crypto_core.values.clean_text import clean
+from crypto_core.values.counts import counted, listed
 
 NAMED = 20
 

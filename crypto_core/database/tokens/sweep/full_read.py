@@ -20,13 +20,13 @@ from time import monotonic
 from sqlalchemy import Connection, Engine, bindparam
 from sqlalchemy.dialects.postgresql import ARRAY, OID
 
-from crypto_core.cancellation import stop_if
 from crypto_core.database.connection.engine import connected, patient, told_apart
 from crypto_core.database.qualified_sql import run_as_it_is, text
 from crypto_core.database.tokens.sweep import samples
 from crypto_core.database.tokens.sweep.candidates import Candidate, Relation, Spelling
 from crypto_core.database.tokens.sweep.kept_sweeps import ReadingBook, TableReading
-from crypto_core.errors import DatabaseError, DatabaseTimeoutError, DatabaseUnreachableError
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.errors import DatabaseError, DatabaseTimeoutError, DatabaseUnreachableError
 
 SMALL = 1_000_000
 """Bytes, with long values, up to which a table is read at the end alone."""

@@ -29,10 +29,10 @@ from crypto_core.database.state.installation import is_newer
 from crypto_core.database.tokens.sweep.candidates import declared_names
 from crypto_core.database.tokens.sweep.results import Sweep
 from crypto_core.database.tokens.tables import TokenTable
-from crypto_core.errors import DatabaseError
 from crypto_core.lists.new_files import ExportError, replace_file
 from crypto_core.lists.own_file import is_own
-from crypto_core.text.json_records import JsonRecordError, record_of
+from crypto_core.values.errors import DatabaseError
+from crypto_core.values.json_records import JsonRecordError, record_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
-from crypto_core.text import json_records
-from crypto_core.text.clean_text import CleanText, clean
-from crypto_core.text.counts import counted
-from crypto_core.text.json_records import JsonRecord
+from crypto_core.values import json_records
+from crypto_core.values.clean_text import CleanText, clean
+from crypto_core.values.counts import counted
+from crypto_core.values.json_records import JsonRecord
 
 NAME_LIMIT = 300
 

@@ -27,7 +27,7 @@ from crypto_core.database.tokens.token_patterns import (
     respelt_within,
 )
 from crypto_core.envelope import Format
-from crypto_core.errors import DatabaseError, DatabaseTimeoutError, DatabaseUnreachableError
+from crypto_core.values.errors import DatabaseError, DatabaseTimeoutError, DatabaseUnreachableError
 
 TOGETHER = 50
 ROWS = 50

@@ -17,7 +17,6 @@ from typing import Any
 from sqlalchemy import Connection, Engine, bindparam
 from sqlalchemy.dialects.postgresql import ARRAY, OID
 
-from crypto_core.cancellation import stop_if
 from crypto_core.database.connection.engine import connected, schemas_on_own_path
 from crypto_core.database.dialect import place_oid
 from crypto_core.database.qualified_sql import text
@@ -34,8 +33,9 @@ from crypto_core.database.tokens.sweep.full_read import AtTheEnd, FullReader, Re
 from crypto_core.database.tokens.sweep.kept_sweeps import PresentDatabase, ReadingBook, RememberedSweeps
 from crypto_core.database.tokens.sweep.results import FoundColumn, FoundTable, Sweep
 from crypto_core.database.tokens.sweep.samples import Counted, Extent, Read, SampleReader
-from crypto_core.errors import DatabaseError, DatabaseUnreachableError
-from crypto_core.text.counts import counted
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.counts import counted
+from crypto_core.values.errors import DatabaseError, DatabaseUnreachableError
 
 MOST_PASSES = 5
 SHORT_SECONDS = 30.0

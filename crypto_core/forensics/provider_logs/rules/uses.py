@@ -8,7 +8,6 @@ from datetime import datetime
 from functools import cached_property
 from threading import Event
 
-from crypto_core.cancellation import stop_if
 from crypto_core.database.tokens.decoys import NO_DECOYS, Decoys, ReadDecoys, no_decoys
 from crypto_core.findings.finding import Finding, Gap, Severity
 from crypto_core.findings.registry import Facts, Said, rule, rules_about
@@ -17,10 +16,11 @@ from crypto_core.forensics.provider_logs.event import ProviderEvent
 from crypto_core.forensics.provider_logs.store import EventChoice, ProviderLog, UseGroup
 from crypto_core.forensics.provider_logs.suspicion import BEFORE_USE, LEARNED, Opener, UseJudge
 from crypto_core.forensics.provider_logs.token_hashes import KnownHash, TokenHashBook
-from crypto_core.text.counts import counted
-from crypto_core.text.moments import in_utc
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.schema import chunks
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.counts import counted
+from crypto_core.values.moments import in_utc
 
 MOST_EVENTS = 20
 """So many events are named as a finding's evidence; its text says how many there are."""

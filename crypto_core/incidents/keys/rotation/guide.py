@@ -13,8 +13,6 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from threading import Event
 
-from crypto_core.cancellation import stop_if
-from crypto_core.errors import KmsError
 from crypto_core.incidents.keys.rotation.look import RotationLook
 from crypto_core.incidents.keys.rotation.new_key import key_permitted, new_key_ready
 from crypto_core.incidents.keys.rotation.old_key import nothing_under_key, old_key_readable
@@ -28,8 +26,10 @@ from crypto_core.incidents.runbooks.runbook import Runbook, RunbookStep
 from crypto_core.incidents.tool_services import RotationReader
 from crypto_core.keys.state import KeyState
 from crypto_core.lists.coverage import Coverage
-from crypto_core.text.clean_text import cleans
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.clean_text import cleans
+from crypto_core.values.errors import KmsError
+from crypto_core.values.json_records import JsonRecord, shape
 
 RUNBOOK, IN_USE = "key-rotation", "in-use"
 """The runbook, and its step that is done once the platform uses the new key."""

@@ -15,13 +15,10 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from threading import Event
 
-from crypto_core import errors
-from crypto_core.cancellation import stop_if
 from crypto_core.database.tokens.backups import backups_under, written_by_keydeck
 from crypto_core.database.tokens.inventory import SortKey
 from crypto_core.incidents.keys.subject import everywhere
 from crypto_core.incidents.tool_services import RotationReader
-from crypto_core.key_names import is_key_arn, parse_key_name, same_key
 from crypto_core.keyring.preflight import Permission
 from crypto_core.keys.changes.key_reader import at_risk, proven_at_risk
 from crypto_core.keys.changes.plan import TokensAtRisk
@@ -29,6 +26,9 @@ from crypto_core.keys.replacement import Compared, UseSeen
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import Status
 from crypto_core.lists.paging import Query
+from crypto_core.values import errors
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.key_names import is_key_arn, parse_key_name, same_key
 
 NEWEST = 100
 """How many of the newest tokens under the new key are looked at for those that the platform sealed."""

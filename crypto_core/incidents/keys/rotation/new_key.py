@@ -11,14 +11,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from crypto_core.incidents.keys.rotation.look import RotationLook
 from crypto_core.incidents.keys.rotation.verdict import Instruction, RotationVerdict, command, enabling, note
 from crypto_core.incidents.model import CheckState
-from crypto_core.key_names import account_of, region_of, same_key
 from crypto_core.keys.changes.change import DEFAULT_PERIOD_DAYS
 from crypto_core.keys.changes.key_reader import every
 from crypto_core.keys.policy.access import Access
 from crypto_core.keys.policy.least_privilege import NEEDS, Role, is_principal
 from crypto_core.keys.replacement import USES
 from crypto_core.keys.state import PENDING_DELETION, KeyState
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.key_names import account_of, region_of, same_key
 
 OWN = "This is what KMS permits to this identity; it says nothing of the platform's."
 _ASYMMETRIC = "Tokens need a symmetric key (SYMMETRIC_DEFAULT, ENCRYPT_DECRYPT)."

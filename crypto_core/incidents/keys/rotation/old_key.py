@@ -13,7 +13,7 @@ from crypto_core.incidents.keys.rotation.switch import is_trusted, platform_swit
 from crypto_core.incidents.keys.rotation.verdict import Instruction, RotationVerdict, command, enabling, note
 from crypto_core.incidents.model import CheckState
 from crypto_core.keys.changes.plan import TokensAtRisk
-from crypto_core.text.counts import counted
+from crypto_core.values.counts import counted
 
 DUMPS = (
     "Backups and dumps of the database may hold tokens under it: keep it, disabled, for as long as the "

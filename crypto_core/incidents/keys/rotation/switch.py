@@ -12,10 +12,10 @@ from datetime import datetime
 from crypto_core.incidents.keys.rotation.look import ResolvedKey, RotationLook
 from crypto_core.incidents.keys.rotation.verdict import Instruction, RotationVerdict, command, note, setting
 from crypto_core.incidents.model import CheckState
-from crypto_core.key_names import parse_key_name, region_of, same_key
 from crypto_core.keys.state import KeyState, LastUse, last_use_since
-from crypto_core.text.counts import counted
-from crypto_core.text.moments import in_utc
+from crypto_core.values.counts import counted
+from crypto_core.values.key_names import parse_key_name, region_of, same_key
+from crypto_core.values.moments import in_utc
 
 RESTART = (
     "Processes that use crypto_core hold an alias to the key that it named first, and refuse another: "

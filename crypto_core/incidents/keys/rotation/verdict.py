@@ -7,8 +7,8 @@ from enum import StrEnum
 
 from crypto_core.incidents.model import CheckResult, CheckState
 from crypto_core.keys.state import PENDING_DELETION, KeyState
-from crypto_core.text.clean_text import cleans
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.values.clean_text import cleans
+from crypto_core.values.json_records import JsonRecord, shape
 
 
 class DoKind(StrEnum):

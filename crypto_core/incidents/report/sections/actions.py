@@ -15,7 +15,7 @@ from crypto_core.incidents.report.section import ReportSection, Signed, Sources,
 from crypto_core.incidents.report.sections.people import Names
 from crypto_core.reports.cells import ShownSection, code, table, word
 from crypto_core.reports.foreign_text import shown
-from crypto_core.text.counts import counted
+from crypto_core.values.counts import counted
 
 SHOWN_LIMIT = 1000
 """Entries in a report; those that name the incident go first. What is left out is counted."""

@@ -10,10 +10,10 @@ from typing import Self
 from crypto_core.envelope.formats import Format
 from crypto_core.incidents.report.exhibits import CensusCounts, Exhibit
 from crypto_core.incidents.report.section import ReportSection, Signed, Sources
-from crypto_core.key_names import same_key
 from crypto_core.lists.tone import Tone
 from crypto_core.reports.cells import Cell, ReportTable, ShownSection, TextLook, table
-from crypto_core.text.moments import moment_utc
+from crypto_core.values.key_names import same_key
+from crypto_core.values.moments import moment_utc
 
 
 @dataclass(frozen=True, slots=True)

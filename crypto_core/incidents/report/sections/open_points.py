@@ -16,7 +16,7 @@ from crypto_core.incidents.report.sections.tokens import TokensSection, said_of
 from crypto_core.incidents.steps.evidence_text import joined
 from crypto_core.lists.tone import Tone
 from crypto_core.reports.cells import Cell, ShownSection, table
-from crypto_core.text.counts import counted
+from crypto_core.values.counts import counted
 
 BY_HAND_SHOWN = 100
 """Tokens that are named one by one; the rest is counted."""

@@ -17,8 +17,8 @@ from crypto_core.incidents.report.words import found_out
 from crypto_core.incidents.times import Time, Times
 from crypto_core.lists.tone import Tone
 from crypto_core.reports.cells import WORD_TONE, Cell, CellValue, ShownSection, code, facts, share, table
-from crypto_core.text.counts import counted
-from crypto_core.text.moments import duration, moment_utc
+from crypto_core.values.counts import counted
+from crypto_core.values.moments import duration, moment_utc
 
 DRAFT = "DRAFT"
 FINAL = "FINAL"

@@ -12,7 +12,7 @@ from crypto_core.incidents.model import IncidentView
 from crypto_core.incidents.report.section import Report, ReportSection, Signed, Sources, taken_from
 from crypto_core.lists.tone import Tone
 from crypto_core.reports.cells import Cell, ShownSection, at_time, table
-from crypto_core.text.moments import moment
+from crypto_core.values.moments import moment
 
 _ACCOUNT = re.compile(r"arn:aws[a-z-]*:(?:sts|iam)::[0-9]{12}:")
 _STATE_TONE = {"done": Tone.GOOD, "overdue": Tone.BAD, "open": Tone.WARNING}

@@ -22,7 +22,7 @@ from crypto_core.reports.cells import (
     table,
     word,
 )
-from crypto_core.text.moments import duration, moment, moment_utc, span
+from crypto_core.values.moments import duration, moment, moment_utc, span
 
 
 @dataclass(frozen=True, slots=True)

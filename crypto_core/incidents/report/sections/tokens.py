@@ -15,7 +15,7 @@ from crypto_core.incidents.runbooks.catalogue import CheckKind
 from crypto_core.lists.sheet import PaperReader
 from crypto_core.providers.answers import Liveness
 from crypto_core.reports.cells import ShownSection, facts, quiet, table
-from crypto_core.text.moments import moment
+from crypto_core.values.moments import moment
 
 _COLUMNS = ("reference", "org", "provider", "state", "format", "key", "evidence")
 _READER = PaperReader(moment, moment, lambda key_arn, _: key_arn.rsplit(":", 1)[-1], str)

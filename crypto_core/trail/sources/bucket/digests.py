@@ -17,9 +17,6 @@ from threading import Event
 from typing import Any
 
 from crypto_core.aws.kms import KmsApi
-from crypto_core.errors import KmsAccessDeniedError, KmsError, TrailError
-from crypto_core.text.clean_text import clean
-from crypto_core.text.json_records import shape
 from crypto_core.trail.columns import iso
 from crypto_core.trail.sources import digest_files
 from crypto_core.trail.sources.bucket.objects import BrokenObjectError, Bucket, unpacked
@@ -27,6 +24,9 @@ from crypto_core.trail.sources.bucket.places import DIGESTS, FILES, Folder, Trai
 from crypto_core.trail.sources.bucket.s3 import THREADS
 from crypto_core.trail.sources.pull_query import PullQuery
 from crypto_core.trail.sources.source_calls import side_by_side, why
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import KmsAccessDeniedError, KmsError, TrailError
+from crypto_core.values.json_records import shape
 
 _AFTER = timedelta(hours=3)
 _DAY = timedelta(days=1)

@@ -10,9 +10,9 @@ from typing import Any
 
 from crypto_core.aws.failures import error_from_exception
 from crypto_core.aws.kms import KmsApi
-from crypto_core.cancellation import stop_if
-from crypto_core.errors import KmsRequestError, TrailError
 from crypto_core.trail.sources.files import packed_logs
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.errors import KmsRequestError, TrailError
 
 MOST_BYTES = 16 * 1024 * 1024
 """Of an object as it is stored. CloudTrail's own have a few MB; several are held at a time."""

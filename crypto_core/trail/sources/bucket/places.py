@@ -14,15 +14,15 @@ from itertools import takewhile
 from threading import Event
 
 from crypto_core.aws.kms import KmsApi
-from crypto_core.cancellation import stop_if
-from crypto_core.errors import SettingsError
-from crypto_core.key_names import AccountRegion
 from crypto_core.keys.posture.trails import Trail, describe_trails, read_trail
-from crypto_core.text.clean_text import clean
 from crypto_core.trail.sources.bucket.objects import Bucket, Listed
 from crypto_core.trail.sources.pull_query import PullQuery
 from crypto_core.trail.sources.report import PullRun
 from crypto_core.trail.sources.source_calls import why
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import SettingsError
+from crypto_core.values.key_names import AccountRegion
 
 LOGS = "AWSLogs/"
 FILES, DIGESTS = "CloudTrail", "CloudTrail-Digest"

@@ -13,10 +13,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from threading import Lock
 
-from crypto_core import errors
 from crypto_core.aws.kms import KmsApi
-from crypto_core.key_names import AccountRegion
-from crypto_core.text.clean_text import clean
 from crypto_core.trail.columns import seconds
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.record_reader import OversizeDocumentError, load_foreign, read_records
@@ -28,6 +25,9 @@ from crypto_core.trail.sources.report import PullRun
 from crypto_core.trail.sources.source_calls import side_by_side, why
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.pulls import PullBook, PullScope, TimeWindow, object_name
+from crypto_core.values import errors
+from crypto_core.values.clean_text import clean
+from crypto_core.values.key_names import AccountRegion
 
 THREADS = 8
 _READING = Lock()

@@ -19,17 +19,7 @@ from sqlalchemy import table, text
 from sqlalchemy.sql import quoted_name
 
 from crypto_core.aws.kms import KmsApi
-from crypto_core.cancellation import stop_if
-from crypto_core.errors import (
-    InterruptedRunError,
-    KmsError,
-    NotConfirmedError,
-    RefusedError,
-    SettingsError,
-    TrailError,
-)
 from crypto_core.lists.filter_language import Clause
-from crypto_core.text.clean_text import clean
 from crypto_core.trail.columns import seconds
 from crypto_core.trail.event_sql import EngineStatement
 from crypto_core.trail.record_reader import read_record
@@ -45,6 +35,16 @@ from crypto_core.trail.sources.report import PullRun
 from crypto_core.trail.sources.source_calls import pages_of, why
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.pulls import PullBook, PullScope
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import (
+    InterruptedRunError,
+    KmsError,
+    NotConfirmedError,
+    RefusedError,
+    SettingsError,
+    TrailError,
+)
 
 DOLLARS_PER_TB = 5.0
 LEAST_BYTES = 10_000_000

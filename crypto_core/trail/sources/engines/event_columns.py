@@ -18,7 +18,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.sql import quoted_name
 
-from crypto_core.key_uses import OPENS
+from crypto_core.keys.key_uses import OPENS
 from crypto_core.trail.columns import EventProperty, seconds
 from crypto_core.trail.event import KMS, LONG, OURS, PEOPLE, SHORT, UNDATED
 from crypto_core.trail.event_fields import EVENT_FIELDS

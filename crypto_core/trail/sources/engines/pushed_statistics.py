@@ -19,11 +19,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from crypto_core.aws.kms import KmsApi
-from crypto_core.errors import InvalidFilterError
 from crypto_core.guard.consent import Consent, Danger, require
 from crypto_core.lists.filter_language import Alternative, Clause, Term, lower
 from crypto_core.lists.filter_terms import Network
-from crypto_core.text.clean_text import cleans
 from crypto_core.trail.columns import iso, moment
 from crypto_core.trail.event_fields import EventField
 from crypto_core.trail.event_sql import (
@@ -48,6 +46,8 @@ from crypto_core.trail.sources.pull_query import KEPT_SOURCES, PullQuery, Rest
 from crypto_core.trail.store.statistics import GroupsQuestion
 from crypto_core.trail.store.tallies import Tallies
 from crypto_core.trail.term_sql import Bounds, is_bound, spelt
+from crypto_core.values.clean_text import cleans
+from crypto_core.values.errors import InvalidFilterError
 
 _SPACE = sa.literal_column("' '", sa.String)
 _SEVERAL = ("key", "material")

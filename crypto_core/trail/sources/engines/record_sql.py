@@ -25,8 +25,7 @@ from sqlalchemy import (
     select,
 )
 
-from crypto_core.key_names import is_key_arn
-from crypto_core.key_uses import OPENS
+from crypto_core.keys.key_uses import OPENS
 from crypto_core.lists.filter_language import SET, Alternative, Clause, Term, lower, simplified, terms_of
 from crypto_core.trail.bucket_calls import BUCKET_CALLS
 from crypto_core.trail.columns import iso
@@ -36,6 +35,7 @@ from crypto_core.trail.event_sql import EngineStatement, can_be_literal, inlined
 from crypto_core.trail.sources.engine_rows import IDENTITY, LABELS, RESOURCES, SESSION
 from crypto_core.trail.sources.pull_query import KEPT_SOURCES, PullQuery
 from crypto_core.trail.term_sql import holds, spelt
+from crypto_core.values.key_names import is_key_arn
 
 _LONGEST_ASKED = 400
 """Characters of a filter's value that is pushed down: written for SQL it may be twice as long."""

@@ -15,10 +15,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, String, and_, literal_column
 
-from crypto_core.errors import SettingsError
 from crypto_core.lists.filter_language import Clause, Term
-from crypto_core.text.clean_text import clean
 from crypto_core.trail.sources.engine_rows import DOCUMENTS, PLAIN
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import SettingsError
 
 _DAY_FORMATS = {"yyyy/MM/dd": "%Y/%m/%d", "yyyy-MM-dd": "%Y-%m-%d", "yyyyMMdd": "%Y%m%d"}
 _YEAR_MONTH_DAY = (

@@ -19,16 +19,16 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-from crypto_core.cancellation import stop_if
-from crypto_core.key_names import AccountRegion
-from crypto_core.text.counts import counted
-from crypto_core.text.json_records import shape
 from crypto_core.trail.columns import seconds
 from crypto_core.trail.sources.digest_files import DIGEST_NAME, Digest, DigestTally, broken, digest_of, wrong
 from crypto_core.trail.sources.files.find_files import Walk, why
 from crypto_core.trail.sources.files.packed_logs import LARGEST, UnreadableError, unpacked
 from crypto_core.trail.sources.pull_query import LATE
 from crypto_core.trail.store.pulls import TimeWindow, joined
+from crypto_core.values.cancellation import stop_if
+from crypto_core.values.counts import counted
+from crypto_core.values.json_records import shape
+from crypto_core.values.key_names import AccountRegion
 
 PublicKeys = Callable[[str, datetime, datetime], dict[str, RSAPublicKey] | str]
 """CloudTrail's public keys of a Region and a time by fingerprint, or why they can't be had."""

@@ -10,10 +10,10 @@ from typing import Any
 
 import orjson
 
-from crypto_core.text.counts import counted
 from crypto_core.trail import record_reader
 from crypto_core.trail.sources.files.packed_logs import LARGEST, UnreadableError
 from crypto_core.trail.sources.files.record_shapes import COLUMNS, MOST_RECORDS, is_record, of_row, records_of
+from crypto_core.values.counts import counted
 
 _LIST, _BEGIN = b'{"Records":[', b'{"eventVersion":'
 _FIRST, _NEXT = _LIST + _BEGIN, b"," + _BEGIN

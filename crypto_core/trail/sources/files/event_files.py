@@ -19,9 +19,6 @@ from threading import Event
 from types import TracebackType
 from typing import Self
 
-from crypto_core.cancellation import piped, stop_if
-from crypto_core.errors import InterruptedRunError
-from crypto_core.text.clean_text import clean
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.event_columns import Prepared
 from crypto_core.trail.seen_file import FileName, SeenFile
@@ -33,6 +30,9 @@ from crypto_core.trail.sources.files.reader_process import BYTES, EVENTS, LEFT, 
 from crypto_core.trail.sources.files.readers import Answer, Readers
 from crypto_core.trail.sources.files.readers import processes as reading_processes
 from crypto_core.trail.store import Added, EventStore
+from crypto_core.values.cancellation import piped, stop_if
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import InterruptedRunError
 
 
 class Batches:

@@ -12,14 +12,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from crypto_core.key_names import AccountRegion
-from crypto_core.text.clean_text import CleanText
-from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.columns import seconds
 from crypto_core.trail.seen_file import FileName
 from crypto_core.trail.sources.files.copied_digests import LOG_NAME, CopyValidation
 from crypto_core.trail.sources.pull_query import LATE
 from crypto_core.trail.store.pulls import BY_FILE_NAMES, KMS_EVENTS, PullBook, PullScope, TimeWindow
+from crypto_core.values.clean_text import CleanText
+from crypto_core.values.json_records import JsonRecord, shape
+from crypto_core.values.key_names import AccountRegion
 
 _SOURCE = "import"
 _LATE = int(LATE.total_seconds())

@@ -8,11 +8,15 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from crypto_core.archives import tar_members as tar
-from crypto_core.archives import zip_members as zips
-from crypto_core.archives.streams import BombError, BrokenStreamError, ByteStream, UnpackingLimit, of_pieces
-from crypto_core.text.clean_text import clean
-from crypto_core.text.counts import counted
+from crypto_core.trail.archives import tar_members as tar
+from crypto_core.trail.archives import zip_members as zips
+from crypto_core.trail.archives.streams import (
+    BombError,
+    BrokenStreamError,
+    ByteStream,
+    UnpackingLimit,
+    of_pieces,
+)
 from crypto_core.trail.event import KMS, TrailEvent
 from crypto_core.trail.record_reader import read_record, read_records
 from crypto_core.trail.seen_file import FileName, SeenFile
@@ -20,6 +24,8 @@ from crypto_core.trail.sources.files import packed_logs
 from crypto_core.trail.sources.files.decoder import plain_records, records_in
 from crypto_core.trail.sources.files.find_files import NO_FILE, why
 from crypto_core.trail.sources.files.packed_logs import MOST_TIMES
+from crypto_core.values.clean_text import clean
+from crypto_core.values.counts import counted
 
 ZIP = zips.MAGICS
 TAR_NEEDS = tar.RECORD

@@ -6,11 +6,11 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from crypto_core.archives.packings import packing_of
-from crypto_core.archives.packings import unpacked as unpacked_stream
-from crypto_core.archives.streams import BLOCK, BrokenStreamError, ByteStream, UnpackingLimit, of_pieces
-from crypto_core.archives.streams import BombError as StreamBombError
-from crypto_core.errors import TrailError
+from crypto_core.trail.archives.packings import packing_of
+from crypto_core.trail.archives.packings import unpacked as unpacked_stream
+from crypto_core.trail.archives.streams import BLOCK, BrokenStreamError, ByteStream, UnpackingLimit, of_pieces
+from crypto_core.trail.archives.streams import BombError as StreamBombError
+from crypto_core.values.errors import TrailError
 
 LARGEST = 32 * 1024 * 1024
 """Bytes, unpacked, of one JSON document. CloudTrail's own have some MB. Reading may take ten times more.

@@ -17,11 +17,11 @@ from queue import SimpleQueue
 from threading import Event, Lock, Thread
 from typing import IO, Any, Self, cast
 
-from crypto_core.cancellation import stop_if
-from crypto_core.python_process import start_python
 from crypto_core.trail.event_columns import Prepared
 from crypto_core.trail.seen_file import FileName, SeenFile
 from crypto_core.trail.sources.files.reader_process import LEFT, READY, Part, send
+from crypto_core.trail.sources.python_process import start_python
+from crypto_core.values.cancellation import stop_if
 
 MOST_PROCESSES = 8
 """One that stores is kept busy by fewer."""

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from crypto_core.text.clean_text import clean
 from crypto_core.trail.record_reader import OversizeDocumentError, load, load_foreign
 from crypto_core.trail.sources.engine_rows import PLAIN, plain_record, record_of
 from crypto_core.trail.sources.files.ocsf_records import of_ocsf
@@ -25,6 +24,7 @@ from crypto_core.trail.sources.files.packed_logs import (
     UnreadableError,
     unpacked,
 )
+from crypto_core.values.clean_text import clean
 
 WHOLE = ("eventjson", "cloudtrailevent", "_raw", "@message", "event.original", "raw_data", "message")
 _NEEDED = ("eventid", "eventtime", "eventsource", "eventname", "awsregion", "requestparameters")

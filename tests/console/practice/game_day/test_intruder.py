@@ -21,9 +21,9 @@ from console.sandbox.endpoint import ACCOUNT
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.stored_values import Stored
 from crypto_core.envelope import EnvelopeV1
-from crypto_core.errors import DatabaseUnreachableError
-from crypto_core.references import TokenRef
-from crypto_core.secret import DataKey, Secret
+from crypto_core.values.errors import DatabaseUnreachableError
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import DataKey, Secret
 
 FAST = 10_000.0
 THIEF = Persona("thief", "AKIATESTTHIEF0000001", "user", "198.51.100.66", "evil/1.0", database=True)

@@ -15,13 +15,6 @@ from console.practice.game_day.player import Player
 from console.practice.game_day.runbook_work import RunbookWork
 from console.practice.game_day.scenario import SCENARIOS
 from console.practice.story import ClosedIncident
-from crypto_core.errors import (
-    InterruptedRunError,
-    KeydeckError,
-    KmsAccessDeniedError,
-    RefusedError,
-    RunbookError,
-)
 from crypto_core.findings.finding import Finding, Severity
 from crypto_core.guard.consent import Danger
 from crypto_core.incidents.model import (
@@ -35,7 +28,14 @@ from crypto_core.incidents.model import (
 from crypto_core.incidents.runbooks.catalogue import ActionKind, PhaseKind, SubjectKind
 from crypto_core.incidents.runbooks.runbook import Phase, Runbook, RunbookStep
 from crypto_core.incidents.steps.step_contracts import ActionPlan, ActionResult, InputField
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import (
+    InterruptedRunError,
+    KeydeckError,
+    KmsAccessDeniedError,
+    RefusedError,
+    RunbookError,
+)
 
 HOSTILE = "[/red]\x1b]0;owned\x07\u202e"
 STEPS = (

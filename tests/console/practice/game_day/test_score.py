@@ -23,7 +23,7 @@ from crypto_core.incidents.model import (
 )
 from crypto_core.incidents.runbooks.catalogue import PhaseKind, SubjectKind
 from crypto_core.incidents.runbooks.runbook import Phase, Runbook, RunbookStep
-from crypto_core.references import TokenRef
+from crypto_core.values.references import TokenRef
 
 BEGAN = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 SCENARIO = SCENARIOS["key-compromise"]

@@ -10,7 +10,7 @@ import pytest
 
 from console.sandbox.endpoint import EndpointControl, Fault
 from crypto_core.aws.kms import KmsApi
-from crypto_core.errors import KmsRequestError, KmsUnreachableError, SettingsError
+from crypto_core.values.errors import KmsRequestError, KmsUnreachableError, SettingsError
 from tests.crypto_core.aws.kms.stage import NOWHERE
 from tests.http_answers import answering
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from console.sandbox.endpoint import Denial, EndpointControl, Fault
-from crypto_core import errors
 from crypto_core.aws import failures as kms_errors
 from crypto_core.aws.kms import KmsApi
+from crypto_core.values import errors
 from tests.crypto_core.aws.kms.stage import NOWHERE, REGION, Stage
 from tests.crypto_core.damaging import damaged
 

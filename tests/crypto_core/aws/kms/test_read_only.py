@@ -7,7 +7,7 @@ import pytest
 
 from console.sandbox.endpoint import EndpointControl
 from crypto_core.aws.kms import READ_ONLY_OPERATIONS, READ_OPERATIONS, WRITE_OPERATIONS, KmsApi
-from crypto_core.errors import ReadOnlyError
+from crypto_core.values.errors import ReadOnlyError
 from tests.crypto_core.aws.kms.stage import NOWHERE, REGION, Stage, sent
 
 

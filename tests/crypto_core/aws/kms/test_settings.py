@@ -11,7 +11,7 @@ import pytest
 from console.sandbox.endpoint import ACCOUNT, EndpointControl
 from console.sandbox.sandbox import Sandbox
 from crypto_core.aws.kms import KmsApi
-from crypto_core.errors import CredentialsError, KeyNotFoundError, SettingsError
+from crypto_core.values.errors import CredentialsError, KeyNotFoundError, SettingsError
 from tests.crypto_core.aws.kms.stage import REGION
 
 

@@ -12,8 +12,8 @@ import pytest
 from console.sandbox.endpoint import ACCOUNT, EndpointControl
 from crypto_core.aws.kms import KmsApi
 from crypto_core.aws.region_failover import DOWN_SECONDS, Routes
-from crypto_core.errors import KmsError, KmsUnreachableError
 from crypto_core.keyring.kms_keyring import KmsKeyring
+from crypto_core.values.errors import KmsError, KmsUnreachableError
 from tests.clock import Clock
 from tests.crypto_core.aws.region_failover.scene import AWAY, FAR, HOME, Outage, replica, wrapped
 

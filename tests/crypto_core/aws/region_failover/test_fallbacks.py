@@ -8,10 +8,15 @@ from typing import Any
 import pytest
 
 from console.sandbox.endpoint import Denial, EndpointControl
-from crypto_core.cipher import TokenCipher
-from crypto_core.errors import KeyDisabledError, KmsAccessDeniedError, KmsThrottledError, KmsUnreachableError
+from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.keyring.kms_keyring import KmsKeyring
-from crypto_core.secret import exposed
+from crypto_core.values.errors import (
+    KeyDisabledError,
+    KmsAccessDeniedError,
+    KmsThrottledError,
+    KmsUnreachableError,
+)
+from crypto_core.values.secret import exposed
 from tests.clock import Clock
 from tests.crypto_core.aws.region_failover.scene import AWAY, FAR, HOME, Outage, replica, wrapped
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from console.sandbox.endpoint import ACCOUNT, Denial, EndpointControl
-from crypto_core import errors
 from crypto_core.aws.kms import KmsApi
 from crypto_core.keyring.data_keys import DataKeyCache
 from crypto_core.keyring.kms_keyring import KmsKeyring
+from crypto_core.values import errors
 from tests.crypto_core.aws.region_failover.scene import AWAY, FAR, HOME, Outage, replica, wrapped
 from tests.crypto_core.damaging import damaged
 

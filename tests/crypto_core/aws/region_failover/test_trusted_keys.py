@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from crypto_core.errors import IncorrectKeyError, KmsUnreachableError
 from crypto_core.keyring.kms_keyring import KmsKeyring
+from crypto_core.values.errors import IncorrectKeyError, KmsUnreachableError
 from tests.crypto_core.aws.region_failover.scene import AWAY, HOME, Outage, replica, wrapped
 
 

@@ -30,7 +30,7 @@ from crypto_core.findings.finding import Severity
 from crypto_core.guard.signature import Signer
 from crypto_core.keys.status import ProblemKind
 from crypto_core.proof.forms import FIRST, canonical
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
 from tests.crypto_core.compliance.snapshots import KEY, WELL
 
 SINCE = date(2026, 1, 1)

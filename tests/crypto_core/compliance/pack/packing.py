@@ -33,7 +33,7 @@ from crypto_core.database.state.journal import Journal
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
 from crypto_core.guard.guarded_change import Outcome
 from crypto_core.guard.signature import Signer
-from crypto_core.text.clean_text import NO_TEXT
+from crypto_core.values.clean_text import NO_TEXT
 from tests.crypto_core.checked import checked
 from tests.crypto_core.compliance.pack.making import MADE, SINCE, made_changes, made_records, noon
 from tests.crypto_core.compliance.records.recorded import move_clock

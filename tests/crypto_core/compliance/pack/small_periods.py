@@ -15,7 +15,7 @@ from crypto_core.compliance.period.period import AuditPeriod, Lapse, LapseSource
 from crypto_core.compliance.records.record import EvidenceRecord
 from crypto_core.compliance.snapshot import Snapshot
 from crypto_core.proof.forms import FIRST
-from crypto_core.text.clean_text import NO_TEXT, clean
+from crypto_core.values.clean_text import NO_TEXT, clean
 from tests.crypto_core.compliance.snapshots import NOW, SNAPSHOT
 
 HOSTILE = "[/red]\x1b[31m\u202e<script>| `x` {{7*7}}\n# *"

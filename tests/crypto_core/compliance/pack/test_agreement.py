@@ -23,10 +23,10 @@ from console.evidence.verify import verify as evidence_verify
 from console.sandbox.sandbox import Sandbox
 from crypto_core.aws.public_keys import PublicKeys, public_key
 from crypto_core.compliance.proof.assembly import verifier_source
-from crypto_core.errors import KeydeckError
 from crypto_core.guard.signature import Signature
 from crypto_core.proof.forms import Anchor
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import KeydeckError
 from tests.crypto_core.compliance.pack.owned_history import (
     ARN,
     History,

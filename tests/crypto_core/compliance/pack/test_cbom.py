@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from crypto_core.algorithms.algorithm import ALGORITHMS, Primitive
 from crypto_core.compliance import algorithm_uses
+from crypto_core.compliance.algorithms.algorithm import ALGORITHMS, Primitive
 from crypto_core.compliance.facts import (
     AlgorithmFact,
     ColumnFact,
@@ -34,8 +34,8 @@ from crypto_core.compliance.pack.bom.document import bill_document
 from crypto_core.compliance.pack.cbom import cryptography_bom
 from crypto_core.compliance.snapshot import Lack, MissingPart, Snapshot, SnapshotPart
 from crypto_core.envelope import Format
-from crypto_core.text.clean_text import CleanText, clean
-from tests.crypto_core.algorithms.facts import ENDPOINT
+from crypto_core.values.clean_text import CleanText, clean
+from tests.crypto_core.compliance.algorithms.facts import ENDPOINT
 from tests.crypto_core.compliance.pack.foreign_readers import bill_trouble
 from tests.crypto_core.compliance.pack.small_periods import CONTEXT, HOSTILE, period
 from tests.crypto_core.compliance.snapshots import KEY, NOW, WELL

@@ -7,15 +7,15 @@ from dataclasses import replace
 
 import pytest
 
-from crypto_core.algorithms.algorithm import HowKnown
+from crypto_core.compliance.algorithms.algorithm import HowKnown
 from crypto_core.compliance.facts import CryptographyFacts
 from crypto_core.compliance.pack.report import html_report, markdown_report
 from crypto_core.compliance.pack.sections import cryptography
 from crypto_core.compliance.period.period import AuditPeriod
 from crypto_core.compliance.snapshot import Lack, MissingPart, SnapshotPart
 from crypto_core.reports.cells import ShownSection
-from crypto_core.text.clean_text import clean
-from tests.crypto_core.algorithms.facts import ENDPOINT
+from crypto_core.values.clean_text import clean
+from tests.crypto_core.compliance.algorithms.facts import ENDPOINT
 from tests.crypto_core.compliance.pack.making import CATALOGUES, CONTEXT, made_period
 from tests.crypto_core.compliance.snapshots import SEALS, WELL
 from tests.crypto_core.openssls import MODULES

@@ -16,7 +16,7 @@ from crypto_core.compliance.pack.report import html_report, markdown_report, pdf
 from crypto_core.compliance.pack.report_json import parsed, read_document, report_json
 from crypto_core.compliance.pack.words import first_of_each_kind, status_words
 from crypto_core.compliance.period.period import AuditPeriod, ControlDay, ControlPeriod, spans_of
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
 from tests.crypto_core.compliance.pack.making import CATALOGUES, CONTEXT, SINCE, made_period, noon
 
 HOSTILE = "[/red] \x1b[31m <script>alert(1)</script> \u202e | `x` ![y](https://evil.example/z) " + "漢" * 40

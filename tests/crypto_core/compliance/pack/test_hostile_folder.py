@@ -16,7 +16,7 @@ from crypto_core.compliance.proof.pack import (
     PackVerdict,
     UnreadablePackError,
 )
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
 from tests.crypto_core.compliance.pack.making import DATABASE
 from tests.crypto_core.compliance.pack.packing import VERSION, verified
 

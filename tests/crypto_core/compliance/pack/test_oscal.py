@@ -20,7 +20,7 @@ from crypto_core.compliance.pack.oscal import oscal_results
 from crypto_core.compliance.pack.oscal_datatypes import markup, string, token
 from crypto_core.compliance.period.period import AuditPeriod, LapseSource
 from crypto_core.compliance.snapshot import SnapshotPart
-from crypto_core.text.clean_text import CleanText, clean
+from crypto_core.values.clean_text import CleanText, clean
 from tests.crypto_core.compliance.pack.foreign_readers import read_results
 from tests.crypto_core.compliance.pack.small_periods import CONTEXT, CONTROLS, HOSTILE, SINCE, lapse, period
 from tests.crypto_core.compliance.snapshots import KEY, changed, key

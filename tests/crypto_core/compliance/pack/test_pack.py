@@ -17,10 +17,10 @@ from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from crypto_core.compliance.pack.documents import DOCUMENTS, PackDocument
 from crypto_core.compliance.pack.writer import ACTION
-from crypto_core.errors import ReadOnlyError
 from crypto_core.guard.signature import Signature, SigningTime
 from crypto_core.lists.new_files import ExportError
 from crypto_core.proof.journal import NOT_ANCHORED
+from crypto_core.values.errors import ReadOnlyError
 from tests.crypto_core.compliance.pack.packing import PackingTable, packing_table, verified
 from tests.crypto_core.incidents.report.making import HmacSigner
 

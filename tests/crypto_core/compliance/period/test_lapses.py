@@ -13,7 +13,7 @@ from crypto_core.compliance.facts import FactKind, GuardingKeyFacts
 from crypto_core.compliance.period.period import AuditPeriod, Lapse, LapseSource
 from crypto_core.compliance.snapshot import Lack, MissingPart, SnapshotPart
 from crypto_core.findings.finding import Severity
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
 from tests.crypto_core.compliance.period.year import (
     COLUMN,
     FIRST,

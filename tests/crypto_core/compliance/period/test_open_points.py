@@ -9,7 +9,7 @@ from typing import Any
 from crypto_core.compliance.period.open_points import SOON, OpenPoint, open_points
 from crypto_core.compliance.snapshot import Lack, MissingPart, SnapshotPart
 from crypto_core.findings.finding import Severity
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
 from tests.crypto_core.compliance.period.year import (
     DAY,
     FIRST,

@@ -23,7 +23,7 @@ from crypto_core.compliance.facts import (
 from crypto_core.compliance.period import judgment
 from crypto_core.compliance.period.period import ControlDay, spans_of
 from crypto_core.compliance.snapshot import Lack, MissingPart, SnapshotPart, read_snapshot, snapshot_json
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
 from tests.crypto_core.compliance.period.year import (
     CONTROLS,
     DAY,

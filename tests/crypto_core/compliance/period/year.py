@@ -24,7 +24,7 @@ from crypto_core.compliance.records.record import EvidenceRecord
 from crypto_core.compliance.snapshot import MissingPart, Snapshot, SnapshotPart
 from crypto_core.envelope import Format
 from crypto_core.findings.finding import Severity
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
 from tests.crypto_core.compliance.snapshots import KEY, WELL, finding
 
 FIRST = date(2026, 1, 1)

@@ -17,11 +17,11 @@ from crypto_core.compliance.records.daily_record import NO_SIGNING_KEY
 from crypto_core.compliance.records.record import read_record
 from crypto_core.compliance.snapshot import Snapshot, SnapshotPart
 from crypto_core.database.state.journal_entry import told_in
-from crypto_core.errors import DatabaseError, KmsRequestError, ReadOnlyError
 from crypto_core.guard.guarded_change import Outcome
 from crypto_core.guard.operations import KeydeckRole
 from crypto_core.guard.signature import Signature
 from crypto_core.proof.forms import FIRST, canonical
+from crypto_core.values.errors import DatabaseError, KmsRequestError, ReadOnlyError
 from tests.adversary.ground import role_of
 from tests.crypto_core.compliance.records.recorded import move_clock, records_of, signer_of, tampered
 from tests.crypto_core.compliance.snapshots import SNAPSHOT

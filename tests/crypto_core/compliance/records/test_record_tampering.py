@@ -11,9 +11,9 @@ from sqlalchemy import Engine, text
 
 from console.container import Container
 from crypto_core.compliance.records.record import EvidenceRecord
-from crypto_core.errors import MissingGrantError
 from crypto_core.guard.guarded_change import Outcome
 from crypto_core.proof.forms import Checkpoint
+from crypto_core.values.errors import MissingGrantError
 from tests.crypto_core.checked import checked
 from tests.crypto_core.compliance.records.recorded import Records, move_clock, records_of, signer_of, tampered
 

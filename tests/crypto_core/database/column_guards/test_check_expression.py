@@ -19,9 +19,9 @@ from crypto_core import envelope
 from crypto_core.database.column_guards.check_expression import SHORTEST, TEXT_TYPES, TYPES, check_expression
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.envelope.fields import decode
-from crypto_core.errors import EnvelopeError
-from crypto_core.references import TokenRef
-from crypto_core.secret import DataKey, Secret
+from crypto_core.values.errors import EnvelopeError
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import DataKey, Secret
 from tests.lanes import examples
 
 ARN = "arn:aws:kms:us-east-1:111122223333:key/12345678-1234-1234-1234-123456789012"

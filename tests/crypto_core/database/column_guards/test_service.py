@@ -19,7 +19,6 @@ from console.container import Container
 from console.sandbox.postgres import PLATFORM
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
-from crypto_core.cipher import TokenCipher
 from crypto_core.database.column_guards import service as guard_service
 from crypto_core.database.column_guards.check_expression import check_expression
 from crypto_core.database.column_guards.model import GuardState, constraint_name
@@ -28,10 +27,11 @@ from crypto_core.database.column_guards.service import ColumnGuardService
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.tables import TokenTable
 from crypto_core.envelope import Format
-from crypto_core.errors import InvalidReferenceError, NotConfirmedError, RefusedError
 from crypto_core.guard.consent import Consent, Danger
+from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.reencryption.plan import Selection, Verb
-from crypto_core.references import TokenRef
+from crypto_core.values.errors import InvalidReferenceError, NotConfirmedError, RefusedError
+from crypto_core.values.references import TokenRef
 from tests.crypto_core.database.column_guards.conftest import hand_over
 from tests.crypto_core.database.column_guards.test_check_expression import BROKEN, READ, v1, v2
 from tests.crypto_core.database.tokens.test_secrets_columns import add, replace_all, sealed

@@ -12,10 +12,10 @@ import pytest
 from sqlalchemy import Engine, text
 
 from console.container import Container
-from crypto_core.cancellation import Cancellation
 from crypto_core.database.connection.engine import connected, open_engine
-from crypto_core.errors import DatabaseTimeoutError, InterruptedRunError
 from crypto_core.lists.paging import Query
+from crypto_core.values.cancellation import Cancellation
+from crypto_core.values.errors import DatabaseTimeoutError, InterruptedRunError
 
 
 @pytest.fixture

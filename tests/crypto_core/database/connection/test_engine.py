@@ -17,11 +17,11 @@ from sqlalchemy import Engine, make_url, text
 from sqlalchemy.exc import DBAPIError
 
 from console.sandbox.sandbox import Sandbox
-from crypto_core import errors
 from crypto_core.database.connection import engine as engine_module
 from crypto_core.database.connection import interruption
 from crypto_core.database.connection.engine import connected, open_engine, patient
 from crypto_core.database.qualified_sql import run_as_it_is
+from crypto_core.values import errors
 from tests.pooler import Pooler, pooler
 
 

@@ -13,9 +13,9 @@ from sqlalchemy import make_url, text
 from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
-from crypto_core import errors
 from crypto_core.aws.kms import KmsApi
 from crypto_core.database.connection.engine import connected, open_engine, region_of_host
+from crypto_core.values import errors
 from tests.pgbouncer import needs_pgbouncer, pgbouncer
 from tests.tls import Tls
 

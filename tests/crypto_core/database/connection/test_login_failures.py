@@ -18,7 +18,7 @@ from crypto_core.database.connection.engine import connected, open_engine
 from crypto_core.database.connection.login_failures import CAUSES, login_failure
 from crypto_core.diagnosis import CheckOutcome
 from crypto_core.diagnosis.database import DatabasePlace, look_at_database
-from crypto_core.errors import DatabaseError, DatabaseLoginError, DatabaseUnreachableError
+from crypto_core.values.errors import DatabaseError, DatabaseLoginError, DatabaseUnreachableError
 from tests.pgbouncer import needs_pgbouncer, pgbouncer
 from tests.tls import Tls
 

@@ -17,8 +17,8 @@ from crypto_core.database.connection.engine import connected
 from crypto_core.database.connection.transactions import TRIES, repeated_if_cut_off, repeated_if_rolled_back
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.tokens.store import Replacement
-from crypto_core.errors import DatabaseError, DatabaseUnreachableError
 from crypto_core.guard.guarded_change import Outcome
+from crypto_core.values.errors import DatabaseError, DatabaseUnreachableError
 from tests.crypto_core.statements import scalar
 
 FAILS = """

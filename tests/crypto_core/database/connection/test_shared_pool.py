@@ -12,7 +12,7 @@ from sqlalchemy import Engine, make_url, text
 
 from crypto_core.database.connection import pool
 from crypto_core.database.connection.engine import connected, open_engine
-from crypto_core.errors import DatabaseUnreachableError
+from crypto_core.values.errors import DatabaseUnreachableError
 
 PID = text("SELECT pg_backend_pid() FROM pg_sleep(0.002)")
 

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 
 from crypto_core.database.connection.engine import connected, open_engine, patient
-from crypto_core.errors import DatabaseTimeoutError, DatabaseUnreachableError
+from crypto_core.values.errors import DatabaseTimeoutError, DatabaseUnreachableError
 
 NAMES = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
 SHOWN = text(f"SELECT {', '.join(f'current_setting({name!r})' for name in NAMES)}")

@@ -15,7 +15,7 @@ from sqlalchemy import text
 from crypto_core.database.connection.engine import connected, open_engine
 from crypto_core.database.connection.url_parameters import OWN, PARAMETERS
 from crypto_core.database.connection.urls import DRIVERS, DatabaseUrl, parse_database_url
-from crypto_core.errors import SettingsError
+from crypto_core.values.errors import SettingsError
 
 BASE = "postgresql://app:pw@db.example:6432/tokens"
 

@@ -16,11 +16,11 @@ from sqlalchemy import Engine, text
 from console.container import Container
 from crypto_core.database.state.approval_book import LONGEST_TEXT, ApprovalBook
 from crypto_core.database.state.journal import Journal
-from crypto_core.errors import ApprovalNeededError, ReadOnlyError, RefusedError
 from crypto_core.guard.approvals import ACTIONS, ApprovalGate, Decision, parts_of, request_digest
 from crypto_core.keys.changes.change import ChangeKind
 from crypto_core.reencryption.jobs.undo import PURGE, RESTORE
 from crypto_core.reencryption.plan import Verb
+from crypto_core.values.errors import ApprovalNeededError, ReadOnlyError, RefusedError
 
 ANA = "arn:aws:sts::123456789012:assumed-role/oncall/ana"
 BEN = "arn:aws:sts::123456789012:assumed-role/oncall/ben"

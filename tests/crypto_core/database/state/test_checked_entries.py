@@ -20,11 +20,11 @@ from crypto_core.database.state.incidents import IncidentStore
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
 from crypto_core.database.state.journal_entry import witnessed
 from crypto_core.database.tokens.tripwire_list import TripwireDocument
-from crypto_core.errors import ConflictError, EvidenceError
 from crypto_core.guard.guarded_change import Outcome
 from crypto_core.guard.operations import KeydeckRole
 from crypto_core.incidents.keys.accepted_losses import read_acceptances
 from crypto_core.incidents.model import IncidentScope
+from crypto_core.values.errors import ConflictError, EvidenceError
 from tests.adversary.ground import role_of
 from tests.crypto_core.statements import scalar
 

@@ -20,10 +20,10 @@ from crypto_core.database.state.approval_book import ApprovalBook
 from crypto_core.database.state.installation import install
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
-from crypto_core.errors import ApprovalNeededError, RefusedError
 from crypto_core.guard.guarded_change import Outcome
 from crypto_core.incidents.report.service import ReportService
 from crypto_core.incidents.report.signature import check_report, written
+from crypto_core.values.errors import ApprovalNeededError, RefusedError
 from tests.crypto_core.database.state.conftest import fill
 from tests.crypto_core.incidents.sample import sample
 from tests.crypto_core.statements import execute

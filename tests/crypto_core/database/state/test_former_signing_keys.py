@@ -17,11 +17,11 @@ from crypto_core.database.dialect import clock_now
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.state.journal_breaks import JournalBreaks
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
-from crypto_core.errors import EndedKeyError, RefusedError
 from crypto_core.guard.consent import Consent
 from crypto_core.guard.guarded_change import Outcome
 from crypto_core.guard.signature import SigningTime, digest_of
 from crypto_core.incidents.report.service import ReportService
+from crypto_core.values.errors import EndedKeyError, RefusedError
 from tests.crypto_core.incidents.sample import sample
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)

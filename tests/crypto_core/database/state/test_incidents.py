@@ -16,8 +16,8 @@ from console.container import Container
 from crypto_core.database.state.incident_changes import EvidenceDraft, StepRow
 from crypto_core.database.state.incidents import IncidentDraft, IncidentStore
 from crypto_core.database.state.journal import Journal
-from crypto_core.errors import DatabaseError, MissingGrantError, UnknownIncidentError
 from crypto_core.guard.guarded_change import Outcome
+from crypto_core.values.errors import DatabaseError, MissingGrantError, UnknownIncidentError
 from tests.crypto_core.statements import execute, sent_by
 
 DRAFT = IncidentDraft(

@@ -22,8 +22,13 @@ from crypto_core.database.state import installation
 from crypto_core.database.state.installation import VERSION, ddl, install, require_schema
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.tokens.tables import PLATFORM_TABLES
-from crypto_core.errors import DatabaseReadOnlyError, MissingGrantError, MissingSchemaError, NewerSchemaError
 from crypto_core.guard.guarded_change import Outcome
+from crypto_core.values.errors import (
+    DatabaseReadOnlyError,
+    MissingGrantError,
+    MissingSchemaError,
+    NewerSchemaError,
+)
 from tests.crypto_core.database.state.conftest import upgrade
 from tests.crypto_core.database.state.first_form import insert_first_form
 from tests.crypto_core.statements import execute

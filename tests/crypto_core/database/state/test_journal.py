@@ -26,10 +26,10 @@ from console.settings import load
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.state.installation import install
 from crypto_core.database.state.journal import FIRST, Journal, JournalEntry
-from crypto_core.errors import DatabaseError, MissingSchemaError
 from crypto_core.guard.consent import Consent
 from crypto_core.guard.guarded_change import Outcome
 from crypto_core.reencryption.plan import Selection, Verb
+from crypto_core.values.errors import DatabaseError, MissingSchemaError
 from tests.crypto_core.statements import execute, scalar
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)

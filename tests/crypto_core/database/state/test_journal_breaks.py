@@ -19,12 +19,12 @@ from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
 from crypto_core.database.state.journal_verification import break_from
 from crypto_core.diagnosis import CheckOutcome
 from crypto_core.diagnosis.database import DatabasePlace, look_at_database
-from crypto_core.errors import NotConfirmedError, RefusedError, SettingsError
 from crypto_core.guard.consent import Consent
 from crypto_core.guard.guarded_change import Outcome
 from crypto_core.incidents.report.sections.overview import VouchingSection
 from crypto_core.incidents.report.service import ReportService
 from crypto_core.proof.forms import Checkpoint, checkpoint_in
+from crypto_core.values.errors import NotConfirmedError, RefusedError, SettingsError
 from tests.crypto_core.agreed import agreed
 from tests.crypto_core.database.state.conftest import END_MOVED, fill, new_signer
 from tests.crypto_core.incidents.sample import sample

@@ -16,9 +16,9 @@ from console.sandbox.sandbox import Sandbox
 from crypto_core.aws.kms_signer import KmsSigner
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
-from crypto_core.errors import KmsAccessDeniedError, RefusedError, SettingsError
 from crypto_core.guard.guarded_change import Outcome
 from crypto_core.proof.forms import UNREADABLE, Checkpoint, JournalEntry, checkpoint_in
+from crypto_core.values.errors import KmsAccessDeniedError, RefusedError, SettingsError
 from tests.crypto_core.database.state.conftest import END_MOVED
 
 

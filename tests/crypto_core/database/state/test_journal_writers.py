@@ -17,7 +17,6 @@ from sqlalchemy.exc import DBAPIError
 from console.container import Container
 from console.sandbox.postgres import OPERATOR, PLATFORM
 from console.sandbox.sandbox import Sandbox
-from crypto_core import errors
 from crypto_core.database.connection.engine import connected, open_engine
 from crypto_core.database.dialect import clock_now
 from crypto_core.database.state.installation import install
@@ -27,6 +26,7 @@ from crypto_core.diagnosis import Check, CheckOutcome
 from crypto_core.diagnosis.database import DatabasePlace, look_at_database
 from crypto_core.guard.guarded_change import Outcome
 from crypto_core.guard.operations import KeydeckRole
+from crypto_core.values import errors
 from tests.adversary.ground import role_of
 from tests.crypto_core.database.state.conftest import upgrade
 from tests.crypto_core.database.state.first_form import insert_first_form

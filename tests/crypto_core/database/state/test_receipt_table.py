@@ -12,11 +12,11 @@ from sqlalchemy.exc import DBAPIError
 
 from console.container import Container
 from console.sandbox.postgres import PLATFORM
+from crypto_core.aws.receipts.receipt import LostReceipts, Receipt, ReceiptProcess
+from crypto_core.aws.receipts.recorder import ReceiptRecorder
 from crypto_core.database.state.receipt_table import TableSink
-from crypto_core.errors import MissingGrantError
-from crypto_core.receipts.receipt import LostReceipts, Receipt, ReceiptProcess
-from crypto_core.receipts.recorder import ReceiptRecorder
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import MissingGrantError
 from tests.crypto_core.statements import execute, scalar
 
 PROCESS = ReceiptProcess(clean("pod-1"), 17, clean("api"))

@@ -22,11 +22,17 @@ from crypto_core.database.state import leases
 from crypto_core.database.state.incidents import IncidentStore
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.state.leases import STEP_LEASE_SECONDS, DutyLease, StepLease, leased, on_duty
-from crypto_core.errors import DatabaseError, DatabaseTimeoutError, DutyLostError, RefusedError, StepLostError
 from crypto_core.guard.held_step import holding, require_held
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.reencryption.plan import Selection, Verb
-from crypto_core.references import TokenRef
+from crypto_core.values.errors import (
+    DatabaseError,
+    DatabaseTimeoutError,
+    DutyLostError,
+    RefusedError,
+    StepLostError,
+)
+from crypto_core.values.references import TokenRef
 from tests.crypto_core.agreed import agreed
 from tests.crypto_core.database.state.test_incidents import DRAFT
 from tests.crypto_core.statements import execute, scalar

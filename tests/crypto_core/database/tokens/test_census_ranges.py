@@ -11,12 +11,12 @@ from sqlalchemy import Engine, text
 
 from console.container import Container
 from console.settings import load
-from crypto_core.cancellation import Cancellation
 from crypto_core.database.connection import shared_moment
 from crypto_core.database.tokens import page_ranges
 from crypto_core.database.tokens.attribution_cache import AttributionCache
 from crypto_core.database.tokens.census import Census, CensusProgress, take_census
-from crypto_core.errors import DatabaseError, InterruptedRunError
+from crypto_core.values.cancellation import Cancellation
+from crypto_core.values.errors import DatabaseError, InterruptedRunError
 from tests.crypto_core.statements import execute
 from tests.pgbouncer import needs_pgbouncer, pgbouncer
 

@@ -16,10 +16,10 @@ from crypto_core.database.connection.engine import connected
 from crypto_core.database.tokens.attached_code import write_obstacles
 from crypto_core.database.tokens.store import Replacement, TokenStore
 from crypto_core.database.tokens.tables import TokenColumn
-from crypto_core.errors import ChangedAtCommitError, ChangedByDatabaseError, DatabaseError
 from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.backup_restore import BackupSelection
-from crypto_core.references import TokenRef
+from crypto_core.values.errors import ChangedAtCommitError, ChangedByDatabaseError, DatabaseError
+from crypto_core.values.references import TokenRef
 from tests.conftest import Ran
 from tests.crypto_core.database.tokens.test_secrets_columns import add, document_of, sealed
 from tests.crypto_core.statements import execute, scalar

@@ -20,8 +20,8 @@ from crypto_core.database.tokens.chunks import BatchCounts, Chunk, ChunkStore
 from crypto_core.database.tokens.store import TokenScope, TokenStore
 from crypto_core.database.tokens.tables import TokenTable
 from crypto_core.envelope import Format
-from crypto_core.errors import LeaseLostError, MissingSchemaError
-from crypto_core.references import TokenRef
+from crypto_core.values.errors import LeaseLostError, MissingSchemaError
+from crypto_core.values.references import TokenRef
 
 HOSTILE = ["", " ", "'", "''; --", '"', "\\", "\\'", "%s", "%(id)s", ":id", "{a,b}", "NULL", "ä", "Z", "a"]
 HOSTILE += ["é", "e\u0301", "\u202e", "\n", "0", "00", "-1", "10", "9", "x" * 300, "😀"]

@@ -11,12 +11,12 @@ from console.container import Container
 from console.sandbox.world import World
 from crypto_core import encrypt_token
 from crypto_core.database.tokens.store import Replacement
-from crypto_core.errors import ChangedAtCommitError, DatabaseError, ForeignWriteError
 from crypto_core.guard.consent import Consent
 from crypto_core.guard.guarded_change import Outcome
 from crypto_core.reencryption.jobs.model import JobOptions, JobState
 from crypto_core.reencryption.plan import Selection, Verb
-from crypto_core.references import TokenRef
+from crypto_core.values.errors import ChangedAtCommitError, DatabaseError, ForeignWriteError
+from crypto_core.values.references import TokenRef
 from tests.crypto_core.statements import execute, scalar
 
 T = "public.gh_connection"

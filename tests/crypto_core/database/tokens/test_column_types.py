@@ -18,8 +18,8 @@ from crypto_core.database.tokens.store import Replacement
 from crypto_core.database.tokens.tables import TokenTable
 from crypto_core.database.tokens.token_source import token_source
 from crypto_core.envelope import Format
-from crypto_core.errors import InvalidReferenceError
-from crypto_core.references import TokenRef
+from crypto_core.values.errors import InvalidReferenceError
+from crypto_core.values.references import TokenRef
 from tests.crypto_core.database.column_guards.test_check_expression import GOOD, evaluated
 from tests.crypto_core.statements import execute
 

@@ -15,9 +15,9 @@ from crypto_core.database.tokens.store import TokenScope
 from crypto_core.database.tokens.tables import TokenColumn
 from crypto_core.database.tokens.token_source import token_source
 from crypto_core.envelope import Format
-from crypto_core.errors import InvalidReferenceError
 from crypto_core.lists.paging import Query
-from crypto_core.references import TokenRef, composite_id, parse_reference
+from crypto_core.values.errors import InvalidReferenceError
+from crypto_core.values.references import TokenRef, composite_id, parse_reference
 from tests.crypto_core.statements import execute
 
 UIDS = [f"0b7f4c1e-1111-4222-8333-4444abcd9f{n:02x}" for n in range(3)]

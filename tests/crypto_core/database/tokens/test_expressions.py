@@ -26,9 +26,9 @@ from crypto_core.database.tokens.spellings import has_v1_fields
 from crypto_core.database.tokens.store import digest
 from crypto_core.database.tokens.tables import PLATFORM_TABLES
 from crypto_core.database.tokens.token_source import token_source
-from crypto_core.errors import EnvelopeError
-from crypto_core.references import TokenRef
-from crypto_core.secret import DataKey, Secret
+from crypto_core.values.errors import EnvelopeError
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import DataKey, Secret
 from tests.crypto_core.envelope.spellings import drawn_value, published_fields, stored_text
 from tests.lanes import examples
 

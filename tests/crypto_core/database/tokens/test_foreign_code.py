@@ -11,9 +11,9 @@ from sqlalchemy import Engine, create_engine, text
 from console.container import Container
 from console.sandbox.postgres import OPERATOR
 from console.sandbox.world import World
-from crypto_core.errors import KeydeckError
 from crypto_core.lists.paging import Query
-from crypto_core.references import TokenRef
+from crypto_core.values.errors import KeydeckError
+from crypto_core.values.references import TokenRef
 from tests.conftest import Ran
 from tests.crypto_core.statements import execute
 from tests.own_path import pinned

@@ -17,11 +17,11 @@ from console.sandbox.world import World
 from console.settings import load
 from crypto_core.database.tokens.inspection import Inspection
 from crypto_core.envelope import Format
-from crypto_core.errors import InvalidReferenceError, RowVanishedError
 from crypto_core.guard.consent import Consent
 from crypto_core.lists.coverage import Evidence
 from crypto_core.reencryption.plan import Selection, Verb
-from crypto_core.references import TokenRef
+from crypto_core.values.errors import InvalidReferenceError, RowVanishedError
+from crypto_core.values.references import TokenRef
 from tests.crypto_core.statements import execute
 
 

@@ -19,14 +19,14 @@ from console.sandbox.world import World
 from crypto_core.database.tokens.inventory import Inventory, InventoryRow, SortKey
 from crypto_core.database.tokens.token_groups import KEY_NOT_KNOWN, GroupBy
 from crypto_core.envelope import Format
-from crypto_core.errors import InvalidFilterError, InvalidReferenceError, RowVanishedError
 from crypto_core.findings.finding import Severity
 from crypto_core.lists.coverage import Evidence
 from crypto_core.lists.filter_language import written
 from crypto_core.lists.paging import Query
 from crypto_core.reencryption.plan import Selection
-from crypto_core.references import TokenRef
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import InvalidFilterError, InvalidReferenceError, RowVanishedError
+from crypto_core.values.references import TokenRef
 from tests.conftest import ForReading
 from tests.crypto_core.statements import execute, sent_by
 from tests.lanes import examples

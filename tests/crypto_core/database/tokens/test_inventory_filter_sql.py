@@ -13,11 +13,11 @@ from console.container import Container
 from crypto_core.database.tokens.expressions import edk_prefix_of, table_of
 from crypto_core.database.tokens.inventory import FIELDS, Inventory, InventoryRow, SortKey
 from crypto_core.database.tokens.key_expressions import in_groups
-from crypto_core.errors import InvalidFilterError
 from crypto_core.lists.filter_language import Value, parse_filter, passes, terms_of
 from crypto_core.lists.paging import Query
 from crypto_core.lists.regular_expression import pattern
-from crypto_core.references import TokenRef
+from crypto_core.values.errors import InvalidFilterError
+from crypto_core.values.references import TokenRef
 from tests.crypto_core.lists.test_regular_expression import pieces, texts
 from tests.lanes import examples
 

@@ -14,10 +14,10 @@ from sqlalchemy import Engine, text
 from console.container import Container
 from crypto_core.database.tokens import survey, table_scan
 from crypto_core.database.tokens.inventory import Inventory, InventoryRow, SortKey
-from crypto_core.errors import InterruptedRunError, KeydeckError
 from crypto_core.lists.paging import Cursor, Page, Query
 from crypto_core.reencryption.plan import Selection
-from crypto_core.references import TokenRef
+from crypto_core.values.errors import InterruptedRunError, KeydeckError
+from crypto_core.values.references import TokenRef
 from tests.conftest import ForReading
 from tests.crypto_core.statements import execute, sent_by
 from tests.lanes import examples

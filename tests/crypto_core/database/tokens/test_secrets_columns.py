@@ -16,7 +16,7 @@ from crypto_core.database.tokens.json_documents import find_member
 from crypto_core.database.tokens.store import Replacement, StoredToken, TokenScope
 from crypto_core.envelope import Format
 from crypto_core.lists.paging import Query
-from crypto_core.references import TokenRef, parse_reference
+from crypto_core.values.references import TokenRef, parse_reference
 
 NAMES = ("plain", 'quo"te', "back\\slash", "#hash", "ünïcode", "emoji 🔑", "", "a.b", "%23", "long" * 200)
 

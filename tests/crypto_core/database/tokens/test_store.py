@@ -15,14 +15,15 @@ from sqlalchemy import Connection, Engine, text
 from console.container import Container
 from console.sandbox.provider_tokens import MARKER
 from console.sandbox.world import World
-from crypto_core import decrypt_token, encrypt_token, errors
+from crypto_core import decrypt_token, encrypt_token
 from crypto_core.database.tokens.attribution_cache import AttributionCache, KnownAttribution
 from crypto_core.database.tokens.store import Replacement, StoredToken, TokenScope, TokenStore, digest
 from crypto_core.database.tokens.tables import PLATFORM_TABLES
 from crypto_core.envelope import Format, parse
 from crypto_core.guard.consent import Consent
 from crypto_core.keyring.data_keys import KeyAnswer
-from crypto_core.references import TokenRef
+from crypto_core.values import errors
+from crypto_core.values.references import TokenRef
 from tests.crypto_core.statements import execute, sent_by
 from tests.platform_rows import put
 

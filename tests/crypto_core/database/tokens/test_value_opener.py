@@ -11,8 +11,8 @@ from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from crypto_core.database.tokens.value_opener import ValueOpener
 from crypto_core.envelope import Format
-from crypto_core.errors import CredentialsError, KmsError
-from crypto_core.references import TokenRef
+from crypto_core.values.errors import CredentialsError, KmsError
+from crypto_core.values.references import TokenRef
 
 TOKEN = "partner-7f3a9c4e21"
 

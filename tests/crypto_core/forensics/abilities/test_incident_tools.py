@@ -12,12 +12,12 @@ from console.sandbox.provider_abilities import truth_of
 from console.sandbox.provider_tokens import MARKER
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
-from crypto_core.errors import AbilityBookError, NotConfirmedError, RefusedError
 from crypto_core.forensics.abilities.service import AbilityService
 from crypto_core.incidents.model import CheckState
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.tokens.toolbox import token_tools
-from crypto_core.references import TokenRef
+from crypto_core.values.errors import AbilityBookError, NotConfirmedError, RefusedError
+from crypto_core.values.references import TokenRef
 from tests.crypto_core.forensics.abilities.conftest import with_abilities
 from tests.crypto_core.incidents.tokens.staging import Stage
 from tests.crypto_core.incidents.tokens.test_operations_of_actions import performed

@@ -21,13 +21,13 @@ from console.sandbox.provider_abilities import truth_of, visible
 from console.sandbox.provider_tokens import MARKER, Style
 from console.sandbox.providers_control import ProviderControl
 from console.sandbox.world import World
-from crypto_core.errors import InterruptedRunError, NotConfirmedError
 from crypto_core.forensics.abilities.service import AbilityAnswers, AbilityBook, AbilityService
 from crypto_core.guard.consent import Consent
 from crypto_core.providers.abilities import Ability, TokenAbilities
 from crypto_core.providers.answers import Liveness
 from crypto_core.providers.endpoints import Endpoints
-from crypto_core.references import TokenRef
+from crypto_core.values.errors import InterruptedRunError, NotConfirmedError
+from crypto_core.values.references import TokenRef
 from tests.crypto_core.providers.conftest import Waited, asking_at
 from tests.crypto_core.providers.test_service import add_github, github_token
 

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 
 import pytest
 
-from crypto_core import errors
 from crypto_core.database.tokens.attribution_cache import Wrapping
 from crypto_core.database.tokens.decoys import Decoy, Decoys, DecoyToken
 from crypto_core.database.tokens.store import digest
@@ -19,7 +18,8 @@ from crypto_core.forensics.copies.report import CopyReport, KeyEvidence, Opening
 from crypto_core.forensics.copies.scan import ScanOfCopy
 from crypto_core.forensics.copies.values import FoundValue
 from crypto_core.keys.state import KeyState
-from crypto_core.text.clean_text import clean
+from crypto_core.values import errors
+from crypto_core.values.clean_text import clean
 from tests.crypto_core.forensics.copies.values import KEY_ARN, encrypted_data_key, found_in, v1, v2
 
 MULTI_REGION = f"arn:aws:kms:eu-west-1:111122223333:key/mrk-{'1' * 32}"

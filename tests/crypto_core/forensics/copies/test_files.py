@@ -8,8 +8,8 @@ from threading import Event
 
 import pytest
 
-from crypto_core.errors import InterruptedRunError
 from crypto_core.forensics.copies.scan import MOST_PROBLEMS, scan_copies
+from crypto_core.values.errors import InterruptedRunError
 from tests.crypto_core.forensics.copies.values import TOKEN, envelopes, scan, v1
 
 

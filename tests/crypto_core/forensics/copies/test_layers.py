@@ -18,8 +18,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crypto_core.archives.streams import ByteStream
 from crypto_core.forensics.copies import layers
+from crypto_core.trail.archives.streams import ByteStream
 from tests import lanes
 from tests.crypto_core.forensics.copies.values import TOKEN, envelopes, scan, v1
 

@@ -12,10 +12,10 @@ from console.container import Container
 from console.forensics.services import ForensicsServices
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
-from crypto_core.errors import RefusedError
 from crypto_core.forensics.copies.register import NewCopy
 from crypto_core.forensics.copies.report import CopyReport, KeyEvidence, KeyNeed
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
+from crypto_core.values.errors import RefusedError
 from tests.crypto_core.forensics.copies.test_scan_reader import COPY, NEED, UNKNOWN
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_core.errors import RefusedError
 from crypto_core.forensics.copies.report import (
     CopyReport,
     Exposed,
@@ -22,7 +21,8 @@ from crypto_core.forensics.copies.report import (
     read_scan,
 )
 from crypto_core.lists.coverage import Coverage
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import RefusedError
 from tests.crypto_core.forensics.copies.values import KEY_ARN
 
 PREFIX = "0102020078" + "6b" * 32

@@ -8,7 +8,7 @@ from itertools import pairwise
 from crypto_core.envelope import EnvelopeV1, EnvelopeV2, seal_dev, serialise
 from crypto_core.forensics.copies.scan import ScanOfCopy, ValueScanner, scan_copies
 from crypto_core.forensics.copies.values import FoundValue
-from crypto_core.secret import Secret
+from crypto_core.values.secret import Secret
 
 KEY_ARN = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 TOKEN = b"ghp_" + b"Canary0" * 5 + b"x"

@@ -18,7 +18,6 @@ from typing import Any
 
 import pytest
 
-from crypto_core.errors import EventStoreError, EventVanishedError
 from crypto_core.forensics.provider_logs.content import LARGEST, Malformed, records_in
 from crypto_core.forensics.provider_logs.importer import LogFiles, LogImport
 from crypto_core.forensics.provider_logs.mappings import MalformedEventError, read_event
@@ -31,6 +30,7 @@ from crypto_core.forensics.provider_logs.store import (
     missing,
 )
 from crypto_core.trail.store.database import StoreFile
+from crypto_core.values.errors import EventStoreError, EventVanishedError
 from tests.crypto_core.forensics.provider_logs.samples import HASH, atlassian, github, slack
 
 if sys.version_info >= (3, 14):

@@ -15,15 +15,15 @@ from console.sandbox.audit_logs import AUDIT_TOKEN
 from console.sandbox.provider_traffic import ProviderAction, provider_uses
 from console.sandbox.world import World
 from crypto_core.envelope import Format
-from crypto_core.errors import RefusedError
 from crypto_core.forensics.provider_logs.incident_tools import ProviderUse
 from crypto_core.forensics.provider_logs.puller import LogPuller
 from crypto_core.forensics.provider_logs.store import STATED, CoverBook
 from crypto_core.forensics.provider_logs.token_hashes import TokenHashBook
 from crypto_core.incidents.model import CheckState
 from crypto_core.incidents.runbooks.catalogue import CaptureKind, CheckKind
-from crypto_core.references import TokenRef, parse_reference
-from crypto_core.secret import Secret
+from crypto_core.values.errors import RefusedError
+from crypto_core.values.references import TokenRef, parse_reference
+from crypto_core.values.secret import Secret
 from tests.crypto_core.incidents.tokens.staging import Stage, build
 
 

@@ -15,7 +15,6 @@ from console.sandbox.audit_logs import ATLASSIAN_ORG, AUDIT_TOKEN
 from console.sandbox.provider_traffic import provider_uses
 from console.sandbox.providers_control import ProviderControl
 from console.sandbox.sandbox import Sandbox
-from crypto_core.errors import RefusedError, SettingsError
 from crypto_core.forensics.provider_logs.apis import LOG_APIS, require_name
 from crypto_core.forensics.provider_logs.importer import LogFiles
 from crypto_core.forensics.provider_logs.puller import LATE, LogPull, LogPuller
@@ -23,8 +22,9 @@ from crypto_core.forensics.provider_logs.store import PULLED, CoverBook, EventCh
 from crypto_core.providers.endpoints import Endpoints
 from crypto_core.providers.messages import ProviderAnswer
 from crypto_core.providers.transport import Clock
-from crypto_core.secret import Secret
 from crypto_core.trail.store.database import StoreFile
+from crypto_core.values.errors import RefusedError, SettingsError
+from crypto_core.values.secret import Secret
 
 ORGANISATIONS = {"github": "all", "slack": "", "atlassian": ATLASSIAN_ORG}
 

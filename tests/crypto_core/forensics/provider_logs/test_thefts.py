@@ -29,12 +29,12 @@ from crypto_core.forensics.provider_logs.rules.uses import ProviderRules
 from crypto_core.forensics.provider_logs.store import EventChoice, ProviderLog
 from crypto_core.forensics.provider_logs.suspicion import UseJudge
 from crypto_core.forensics.provider_logs.token_use import BY_HASH, UNNAMED_OPENING, TokenUses
-from crypto_core.references import TokenRef, parse_reference
-from crypto_core.secret import Secret
 from crypto_core.trail.record_reader import read_record
 from crypto_core.trail.sources.files.record_shapes import records_of
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.use.token_timeline import BY_TIME, Doing, TokenUse, UseCertainty
+from crypto_core.values.references import TokenRef, parse_reference
+from crypto_core.values.secret import Secret
 
 _CONNECTIONS = 160
 

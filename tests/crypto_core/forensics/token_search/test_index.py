@@ -17,11 +17,9 @@ from console.sandbox.endpoint.scenario import Denial
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
-from crypto_core.cipher import TokenCipher
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.tokens.store import Replacement
 from crypto_core.envelope import Format
-from crypto_core.errors import ReadOnlyError, RefusedError
 from crypto_core.forensics.token_search.fingerprinter import CONTEXT, TokenNoting, open_key
 from crypto_core.forensics.token_search.index import TokenIndex
 from crypto_core.forensics.token_search.index_plan import IndexFilling
@@ -30,9 +28,11 @@ from crypto_core.forensics.token_search.search import TokenSearch
 from crypto_core.forensics.token_search.target_tokens import WantedToken, hashed_token
 from crypto_core.guard.consent import Consent
 from crypto_core.incidents.model import CheckState, IncidentScope
+from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.reencryption.plan import Selection, Verb
-from crypto_core.references import TokenRef
-from crypto_core.secret import Secret
+from crypto_core.values.errors import ReadOnlyError, RefusedError
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import Secret
 from tests.crypto_core.canary import CANARY, assert_tells_nothing
 from tests.platform_rows import put
 

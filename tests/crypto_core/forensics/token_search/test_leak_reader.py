@@ -10,9 +10,9 @@ import json
 
 import pytest
 
-from crypto_core.errors import InvalidTokenError
 from crypto_core.forensics.token_search.leak_reader import LeakedTokens, read_leak
-from crypto_core.secret import Secret
+from crypto_core.values.errors import InvalidTokenError
+from crypto_core.values.secret import Secret
 from tests.crypto_core.canary import CANARY, assert_tells_nothing, chain_of
 
 PAT = "github_pat_" + "A1" * 11 + "_" + "b2" * 29 + "c"

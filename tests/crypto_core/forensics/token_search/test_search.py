@@ -20,17 +20,17 @@ from console.sandbox.endpoint.scenario import Denial
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
-from crypto_core.cipher import TokenCipher
 from crypto_core.database.tokens.store import Replacement
 from crypto_core.envelope import ENVELOPE_FORMATS, Format, seal, serialise
-from crypto_core.errors import InterruptedRunError, InvalidTokenError, KmsError
 from crypto_core.forensics.token_search.leak_reader import read_leak
 from crypto_core.forensics.token_search.result import TokenSearchResult
 from crypto_core.forensics.token_search.search import TokenSearch
 from crypto_core.forensics.token_search.target_tokens import MOST_BLANKS, WantedToken, hashed_token
+from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.reencryption.plan import RunProgress
-from crypto_core.references import TokenRef
-from crypto_core.secret import DataKey, Secret
+from crypto_core.values.errors import InterruptedRunError, InvalidTokenError, KmsError
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import DataKey, Secret
 from tests.crypto_core.canary import CANARY, assert_tells_nothing
 from tests.platform_rows import connect_github
 

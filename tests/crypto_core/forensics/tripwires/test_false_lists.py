@@ -13,7 +13,6 @@ from sqlalchemy.exc import DBAPIError
 from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
-from crypto_core.cipher import TokenCipher
 from crypto_core.database.tokens.decoys import Decoy, DecoyToken
 from crypto_core.database.tokens.store import digest
 from crypto_core.database.tokens.tripwire_list import LIST, Tripwire, TripwireDocument
@@ -21,8 +20,9 @@ from crypto_core.envelope import Format
 from crypto_core.forensics.tripwires.service import Tripwires
 from crypto_core.guard.consent import Consent
 from crypto_core.guard.operations import KeydeckRole
-from crypto_core.references import TokenRef
-from crypto_core.secret import Secret
+from crypto_core.keyring.cipher import TokenCipher
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import Secret
 from tests.adversary.ground import role_of
 from tests.crypto_core.forensics.tripwires.conftest import added, opened_under
 

@@ -15,13 +15,13 @@ from console.container import Container
 from console.forensics.services import ForensicsServices
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
-from crypto_core.errors import ApprovalNeededError, ChangedByDatabaseError, DatabaseError, RefusedError
 from crypto_core.forensics.tripwires.plan import AddRequest
 from crypto_core.forensics.tripwires.service import Tripwires
 from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.jobs.model import JobOptions
 from crypto_core.reencryption.plan import Selection, Verb
-from crypto_core.references import parse_reference
+from crypto_core.values.errors import ApprovalNeededError, ChangedByDatabaseError, DatabaseError, RefusedError
+from crypto_core.values.references import parse_reference
 from tests.crypto_core.forensics.tripwires.conftest import added, opened_under, tripwires_of
 from tests.crypto_core.second_person import SecondPerson
 

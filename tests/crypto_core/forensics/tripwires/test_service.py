@@ -13,13 +13,13 @@ from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from crypto_core.database.tokens.store import TokenScope
 from crypto_core.envelope import Format
-from crypto_core.errors import RefusedError, RowVanishedError
 from crypto_core.forensics.tripwires.plan import AddRequest
 from crypto_core.forensics.tripwires.service import Tripwires
 from crypto_core.guard.consent import Consent
 from crypto_core.lists.paging import Query
 from crypto_core.reencryption.plan import Selection, Verb
-from crypto_core.references import parse_reference
+from crypto_core.values.errors import RefusedError, RowVanishedError
+from crypto_core.values.references import parse_reference
 from tests.crypto_core.forensics.tripwires.conftest import added, let_add_rows, opened_under, tripwires_of
 
 

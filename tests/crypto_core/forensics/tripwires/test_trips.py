@@ -15,11 +15,11 @@ from console.sandbox.endpoint.scenario import Denial, PastCall
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from crypto_core.envelope import Envelope, parse
-from crypto_core.errors import EnvelopeError
 from crypto_core.findings.finding import Finding, Severity
 from crypto_core.forensics.tripwires.service import Tripwires
 from crypto_core.guard.consent import Consent
-from crypto_core.references import TokenRef, parse_reference
+from crypto_core.values.errors import EnvelopeError
+from crypto_core.values.references import TokenRef, parse_reference
 from tests.conftest import run_here
 from tests.crypto_core.forensics.tripwires.conftest import added
 

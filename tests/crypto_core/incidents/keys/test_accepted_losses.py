@@ -14,12 +14,12 @@ from sqlalchemy import Engine, text
 from console.container import Container
 from console.sandbox.endpoint import Denial, Fault
 from console.settings import load
-from crypto_core import errors
 from crypto_core.envelope import parse, serialise
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.model import CheckState, EntryKind, IncidentScope
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CheckKind
 from crypto_core.incidents.steps.step_contracts import ActionPlan
+from crypto_core.values import errors
 from tests.crypto_core.agreed import agreed
 from tests.crypto_core.damaging import damaged
 from tests.crypto_core.incidents.keys.conftest import Scene, told

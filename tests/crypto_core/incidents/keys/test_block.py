@@ -17,7 +17,6 @@ from console.sandbox.endpoint import PastCall
 from console.sandbox.endpoint.principals import VPC_ENDPOINT
 from console.sandbox.sandbox import Sandbox
 from crypto_core.database.state.journal import Journal
-from crypto_core.errors import RefusedError
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.guard.guarded_change import Outcome
 from crypto_core.guard.operations import KeydeckRole
@@ -28,6 +27,7 @@ from crypto_core.incidents.runbooks.catalogue import ActionKind, CheckKind
 from crypto_core.incidents.runbooks.runbook import RunbookStep
 from crypto_core.incidents.steps.step_contracts import looked_at
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
+from crypto_core.values.errors import RefusedError
 from tests.adversary.ground import role_of
 from tests.crypto_core.agreed import agreed
 from tests.crypto_core.incidents.keys.conftest import ACCOUNT, PLATFORM, SUSPECT, Scene, told

@@ -16,7 +16,7 @@ from crypto_core.incidents.keys.captures import _untold
 from crypto_core.incidents.keys.evidence_json import MOST_ITEMS, kept
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind
 from crypto_core.keys.state import KeyState
-from crypto_core.text.clean_text import json_escaped
+from crypto_core.values.clean_text import json_escaped
 from tests.crypto_core.incidents.keys.conftest import PLATFORM, SUSPECT, Scene
 
 HOSTILE = "[/red]\x1b]52;c;eA==\x07\u202e" + "x" * 5_000

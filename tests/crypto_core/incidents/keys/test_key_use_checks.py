@@ -13,7 +13,7 @@ from crypto_core.incidents.model import CheckResult, CheckState, StepState, Step
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CheckKind
 from crypto_core.incidents.runbooks.runbook import RunbookStep
 from crypto_core.incidents.steps.step_contracts import looked_at
-from crypto_core.text.moments import in_utc
+from crypto_core.values.moments import in_utc
 from tests.crypto_core.incidents.keys.conftest import Scene, told
 
 SWITCHED, QUIET = CheckKind.PLATFORM_SWITCHED, CheckKind.KEY_QUIET

@@ -9,11 +9,11 @@ import pytest
 from console.container import Container
 from console.sandbox.endpoint import Denial
 from console.settings import load
-from crypto_core.errors import NotConfirmedError, RefusedError
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.model import CheckState
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.keys.dependent_copies import NoRegister
+from crypto_core.values.errors import NotConfirmedError, RefusedError
 from tests.crypto_core.agreed import agreed
 from tests.crypto_core.incidents.keys.conftest import Scene, told
 

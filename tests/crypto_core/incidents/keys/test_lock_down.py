@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from crypto_core.errors import InvalidFieldError, NotConfirmedError
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.keys.lock_down import USES, locked_policy
 from crypto_core.incidents.model import CheckState
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CheckKind
 from crypto_core.keys.policy.access import accesses
 from crypto_core.keys.policy.document import parse_policy
+from crypto_core.values.errors import InvalidFieldError, NotConfirmedError
 from tests.crypto_core.incidents.keys.conftest import (
     ACCOUNT,
     ON_CALL,

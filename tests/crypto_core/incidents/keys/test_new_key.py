@@ -13,10 +13,10 @@ from console.sandbox import access_keys
 from console.sandbox.endpoint import PastCall
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
-from crypto_core.errors import InvalidFieldError, NotConfirmedError, RefusedError
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.model import CheckState
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CheckKind
+from crypto_core.values.errors import InvalidFieldError, NotConfirmedError, RefusedError
 from tests.crypto_core.incidents.keys.conftest import ON_CALL, PLATFORM, ROOT, SUSPECT, Scene, statement, told
 
 CREATE, READY, LOCK = ActionKind.CREATE_KEY, CheckKind.NEW_KEY_READY, ActionKind.LOCK_DOWN_KEY

@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import Engine, text
 
 from console.sandbox.sandbox import Sandbox
-from crypto_core.errors import RefusedError
 from crypto_core.incidents.runbooks.catalogue import ActionKind
+from crypto_core.values.errors import RefusedError
 from tests.crypto_core.incidents.keys.conftest import PLATFORM, Scene
 
 

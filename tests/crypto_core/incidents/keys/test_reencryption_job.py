@@ -11,11 +11,11 @@ from sqlalchemy import Engine, text
 from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
-from crypto_core.errors import JobError, NotConfirmedError, RefusedError
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.keys.toolbox import key_tools
 from crypto_core.incidents.model import CheckState
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CheckKind
+from crypto_core.values.errors import JobError, NotConfirmedError, RefusedError
 from tests.crypto_core.incidents.keys.conftest import Scene, told
 
 REENCRYPT, EMPTY = ActionKind.REENCRYPT, CheckKind.NOTHING_UNDER_KEY

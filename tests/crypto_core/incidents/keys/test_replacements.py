@@ -10,11 +10,11 @@ from sqlalchemy import Engine, text
 from console.sandbox.endpoint import Denial, Fault
 from crypto_core.database.tokens.store import digest
 from crypto_core.envelope import EnvelopeV1, parse, serialise
-from crypto_core.errors import InterruptedRunError
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.guard.held_step import performing
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind
-from crypto_core.secret import DataKey, Secret
+from crypto_core.values.errors import InterruptedRunError
+from crypto_core.values.secret import DataKey, Secret
 from tests.crypto_core.agreed import agreed
 from tests.crypto_core.incidents.keys.conftest import Scene, told
 from tests.platform_rows import connect_slack

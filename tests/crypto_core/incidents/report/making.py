@@ -18,7 +18,7 @@ from crypto_core.incidents.report.exhibits import read
 from crypto_core.incidents.report.section import Report, Sources
 from crypto_core.incidents.report.sections.open_points import OpenPointsSection
 from crypto_core.incidents.report.service import ReportService, build
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
 from tests.crypto_core.incidents.sample import Sample, at
 
 SIGNING_KEY = "arn:aws:kms:eu-west-1:123456789012:key/5b1d3a55-2d0f-4a0e-8f77-3f0c6a1f9e01"

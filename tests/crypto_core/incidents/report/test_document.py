@@ -10,7 +10,6 @@ from itertools import cycle
 
 import pytest
 
-from crypto_core.errors import DatabaseError, EvidenceError
 from crypto_core.incidents.model import CheckState, StepState
 from crypto_core.incidents.report.exhibits import read
 from crypto_core.incidents.report.section import Report, Signed
@@ -24,6 +23,7 @@ from crypto_core.incidents.report.sections.tokens import TokensSection
 from crypto_core.incidents.report.service import FORMS
 from crypto_core.incidents.runbooks.catalogue import CaptureKind
 from crypto_core.incidents.steps.evidence_text import NOTHING
+from crypto_core.values.errors import DatabaseError, EvidenceError
 from tests.crypto_core.canary import CANARY, assert_tells_nothing
 from tests.crypto_core.incidents.report.making import HmacSigner, report_of, service_of, sown, told
 from tests.crypto_core.incidents.sample import ANA, BEN, NEW_KEY, OLD_KEY, Sample, at, journal_entry, sample

@@ -21,8 +21,8 @@ from markdown_it import MarkdownIt
 from crypto_core.incidents.report.signature import as_json
 from crypto_core.incidents.report.words import found_out
 from crypto_core.reports.markdown import escaped
-from crypto_core.text.clean_text import clean
-from crypto_core.text.moments import duration, moment, span
+from crypto_core.values.clean_text import clean
+from crypto_core.values.moments import duration, moment, span
 from tests.crypto_core.incidents.report.making import HmacSigner, report_of, service_of, sown
 from tests.crypto_core.incidents.sample import BEGAN, at, sample
 from tests.lanes import examples

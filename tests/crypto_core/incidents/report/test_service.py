@@ -10,12 +10,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from console.container import Container
-from crypto_core.errors import DatabaseError, RefusedError
 from crypto_core.guard.guarded_change import Outcome
 from crypto_core.incidents.report.sections.actions import ActionsSection
 from crypto_core.incidents.report.sections.open_points import OpenPointsSection
 from crypto_core.incidents.report.sections.overview import VouchingSection
 from crypto_core.incidents.report.service import ReportService
+from crypto_core.values.errors import DatabaseError, RefusedError
 from tests.crypto_core.incidents.report.making import KeptJournal, service_of
 from tests.crypto_core.incidents.sample import journal_entry, sample
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from crypto_core.errors import KmsAccessDeniedError, ReadOnlyError, RefusedError, SettingsError
 from crypto_core.guard.signature import Signature
 from crypto_core.incidents.report.signature import check_report, digest_of_report, written
+from crypto_core.values.errors import KmsAccessDeniedError, ReadOnlyError, RefusedError, SettingsError
 from tests.crypto_core.incidents.report.making import SIGNING_KEY, HmacSigner, service_of
 from tests.crypto_core.incidents.sample import sample
 

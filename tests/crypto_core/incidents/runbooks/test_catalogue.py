@@ -7,13 +7,13 @@ import pytest
 from console.capabilities import not_installed
 from console.container import Container
 from crypto_core.database.state.incidents import IncidentStore
-from crypto_core.errors import RefusedError
 from crypto_core.guard.consent import Danger
 from crypto_core.guard.held_step import performing, require_named
 from crypto_core.guard.iam_policy import iam_policy
 from crypto_core.guard.operations import BY_NAME, KeydeckRole
 from crypto_core.incidents.runbooks.catalogue import STEP_ACTIONS, ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.steps.own_checks import own_checks
+from crypto_core.values.errors import RefusedError
 
 
 def test_every_action_says_what_it_does() -> None:

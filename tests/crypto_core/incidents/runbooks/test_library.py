@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from crypto_core.errors import RunbookError
 from crypto_core.incidents.runbooks.library import RunbookLibrary
+from crypto_core.values.errors import RunbookError
 
 ONE = """
 id = "{}"
@@ -45,7 +45,7 @@ def test_the_built_in_runbooks_can_all_be_read_and_come_first(tmp_path: Path) ->
 
 def test_built_in_runbooks_that_are_missing_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As where an installation lost them: a library without a word would look like one that never had any."""
-    monkeypatch.setattr("crypto_core.toml_fields.BUILT_IN", "nowhere")
+    monkeypatch.setattr("crypto_core.lists.toml_fields.BUILT_IN", "nowhere")
     (tmp_path / "a.toml").write_text(ONE.format("ours"))
     shelf = RunbookLibrary(tmp_path).read()
     assert [r.id for r in shelf.runbooks] == ["ours"]

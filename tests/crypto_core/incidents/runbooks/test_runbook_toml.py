@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crypto_core.errors import RunbookError
 from crypto_core.incidents.model import Incident, IncidentScope, IncidentState
 from crypto_core.incidents.runbooks import catalogue
 from crypto_core.incidents.runbooks.placeholders import PLACEHOLDERS, commands_in, filled, filled_parts
 from crypto_core.incidents.runbooks.runbook import RunbookStep, StepCondition
 from crypto_core.incidents.runbooks.runbook_toml import read_runbook
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import RunbookError
 from tests.lanes import examples
 
 WHOLE = '''

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from crypto_core.database.state.leases import StepLease
-from crypto_core.errors import KmsAccessDeniedError
 from crypto_core.guard.consent import Danger, require
 from crypto_core.guard.held_step import held_step, require_held
 from crypto_core.incidents.model import CheckResult, CheckState
@@ -28,6 +27,7 @@ from crypto_core.incidents.steps.step_contracts import (
     Situation,
     Toolbox,
 )
+from crypto_core.values.errors import KmsAccessDeniedError
 
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/11111111-2222-3333-4444-555555555555"
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.state import leases
 from crypto_core.database.state.journal import Journal
-from crypto_core.errors import StepLostError
 from crypto_core.guard.consent import Consent
 from crypto_core.incidents.runbooks.library import RunbookLibrary
+from crypto_core.values.errors import StepLostError
 from tests.crypto_core.incidents.service import doubles as made
 from tests.crypto_core.incidents.service.operators import service_of
 

@@ -9,7 +9,12 @@ from sqlalchemy import Engine
 
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.state.journal import Journal
-from crypto_core.errors import (
+from crypto_core.guard.consent import Consent
+from crypto_core.incidents.model import CheckState, IncidentScope, StepState
+from crypto_core.incidents.service import IncidentService
+from crypto_core.incidents.steps.run_action import StepActions
+from crypto_core.incidents.steps.step_contracts import Situation
+from crypto_core.values.errors import (
     ApprovalNeededError,
     KeydeckError,
     KmsUnreachableError,
@@ -18,11 +23,6 @@ from crypto_core.errors import (
     RefusedError,
     UnknownIncidentError,
 )
-from crypto_core.guard.consent import Consent
-from crypto_core.incidents.model import CheckState, IncidentScope, StepState
-from crypto_core.incidents.service import IncidentService
-from crypto_core.incidents.steps.run_action import StepActions
-from crypto_core.incidents.steps.step_contracts import Situation
 from tests.crypto_core.incidents.service.doubles import KEY, Doubles
 from tests.crypto_core.incidents.service.operators import Act, Operator, journaled
 

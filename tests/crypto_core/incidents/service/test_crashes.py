@@ -16,10 +16,10 @@ import pytest
 from sqlalchemy import Connection, Engine
 
 from crypto_core.database.state.journal import Journal
-from crypto_core.errors import RefusedError
 from crypto_core.incidents.model import EntryKind, IncidentScope, IncidentView, StepState
 from crypto_core.incidents.service import IncidentService
 from crypto_core.incidents.steps.step_contracts import ActionResult
+from crypto_core.values.errors import RefusedError
 from tests.crypto_core.incidents.service.doubles import KEY, Doubles, ended, interrupted
 
 Act = Callable[..., ActionResult]

@@ -9,11 +9,11 @@ import pytest
 from sqlalchemy import Engine, text
 
 from crypto_core.database.state.journal import Journal
-from crypto_core.errors import RefusedError
 from crypto_core.guard.guarded_change import Outcome
 from crypto_core.incidents.model import EntryKind, IncidentScope
 from crypto_core.incidents.people import FOLLOW_UP, FOLLOW_UP_DONE, ROLE, IncidentRole
 from crypto_core.incidents.service import IncidentService
+from crypto_core.values.errors import RefusedError
 from tests.crypto_core.canary import CANARY
 from tests.crypto_core.incidents.service.doubles import KEY
 from tests.crypto_core.incidents.service.operators import Operator, journaled

@@ -10,12 +10,12 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from crypto_core.errors import EvidenceError, KeydeckError, RefusedError
 from crypto_core.incidents.model import CheckResult, CheckState, IncidentScope
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.service import IncidentService
 from crypto_core.incidents.steps.step_contracts import ActionResult, Captured
-from crypto_core.secret import Secret
+from crypto_core.values.errors import EvidenceError, KeydeckError, RefusedError
+from crypto_core.values.secret import Secret
 from tests.crypto_core.canary import CANARY
 from tests.crypto_core.incidents.service.doubles import KEY, Doubles
 

@@ -14,11 +14,11 @@ from sqlalchemy import Engine, text
 
 from crypto_core.database.state import leases
 from crypto_core.database.state.journal import Journal
-from crypto_core.errors import EvidenceError, RefusedError, StepLostError
 from crypto_core.incidents.model import EntryKind, IncidentScope, IncidentView, StepState
 from crypto_core.incidents.runbooks.catalogue import ActionKind
 from crypto_core.incidents.service import IncidentService
 from crypto_core.incidents.steps.step_contracts import ActionResult
+from crypto_core.values.errors import EvidenceError, RefusedError, StepLostError
 from tests.crypto_core.incidents.service.doubles import KEY, Doubles
 
 Act = Callable[..., ActionResult]

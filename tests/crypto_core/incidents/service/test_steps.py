@@ -13,7 +13,6 @@ from sqlalchemy import Engine
 from console import capabilities
 from console.capabilities import OWN_TOOLS
 from crypto_core.database.state.journal import Journal
-from crypto_core.errors import KeydeckError, KmsAccessDeniedError, RefusedError
 from crypto_core.guard.consent import Consent
 from crypto_core.guard.guard import Guard
 from crypto_core.incidents.model import CheckResult, CheckState, EntryKind, IncidentScope, StepState
@@ -21,6 +20,7 @@ from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, Ch
 from crypto_core.incidents.service import IncidentService
 from crypto_core.incidents.steps.evidence_text import NOTHING_SHA256
 from crypto_core.incidents.steps.step_contracts import ActionResult, Toolbox
+from crypto_core.values.errors import KeydeckError, KmsAccessDeniedError, RefusedError
 from tests.crypto_core.incidents.service.doubles import DoubleCapture, DoubleCheck, Doubles
 from tests.crypto_core.incidents.service.operators import Act, Operator, journaled
 

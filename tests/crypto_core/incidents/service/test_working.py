@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from crypto_core import errors
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.state.journal import Journal
 from crypto_core.guard.consent import Consent
@@ -24,6 +23,7 @@ from crypto_core.incidents.model import (
 )
 from crypto_core.incidents.runbooks.catalogue import CaptureKind
 from crypto_core.incidents.service import IncidentService
+from crypto_core.values import errors
 from tests.crypto_core.incidents.report.making import service_of as reports_of
 from tests.crypto_core.incidents.sample import sample
 from tests.crypto_core.incidents.service.doubles import KEY, Doubles, Moments

@@ -14,7 +14,6 @@ from typing import Any
 from console.container import Container
 from crypto_core.database.tokens.value_opener import ValueOpener
 from crypto_core.envelope import Format
-from crypto_core.errors import SettingsError
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent, require
 from crypto_core.guard.held_step import performing
@@ -47,8 +46,9 @@ from crypto_core.providers.answers import (
 from crypto_core.providers.github import hashed_query
 from crypto_core.providers.messages import NEVER_ASKED, REFRESH_COLUMN
 from crypto_core.reencryption.replacing_token.service import TokenEntering
-from crypto_core.references import TokenRef
-from crypto_core.secret import Secret
+from crypto_core.values.errors import SettingsError
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import Secret
 from tests.crypto_core.agreed import agreed
 
 DECLARED = datetime(2026, 11, 25, 3, 0, tzinfo=UTC)

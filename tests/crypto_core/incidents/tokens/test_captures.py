@@ -10,12 +10,12 @@ from sqlalchemy import Engine
 from console.sandbox.endpoint import Denial
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
-from crypto_core.cipher import TokenCipher
 from crypto_core.envelope import Format
-from crypto_core.errors import RefusedError
 from crypto_core.incidents.runbooks.catalogue import CaptureKind
+from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.lists.paging import Query
-from crypto_core.references import TokenRef
+from crypto_core.values.errors import RefusedError
+from crypto_core.values.references import TokenRef
 from tests.crypto_core.incidents.tokens.staging import Stage
 from tests.crypto_core.trail.records import NOW, event, user
 from tests.platform_rows import put

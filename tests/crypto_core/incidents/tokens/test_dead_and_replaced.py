@@ -8,17 +8,17 @@ import pytest
 from sqlalchemy import Engine, text
 
 from console.sandbox.world import World
-from crypto_core.cipher import TokenCipher
 from crypto_core.envelope import Format
-from crypto_core.errors import NotConfirmedError, RefusedError
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.model import CheckState
+from crypto_core.incidents.revocation_order import NoAbilities, RevocationOrdering
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.tokens.scope_tokens import ScopedTokens
-from crypto_core.providers.revocation_order import NoAbilities, RevocationOrdering
+from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.reencryption.plan import Selection, Verb
-from crypto_core.references import TokenRef
-from crypto_core.secret import Secret
+from crypto_core.values.errors import NotConfirmedError, RefusedError
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import Secret
 from tests.crypto_core.incidents.tokens.staging import Stage, build, name_of
 from tests.platform_rows import put
 

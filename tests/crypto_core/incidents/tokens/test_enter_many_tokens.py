@@ -14,14 +14,14 @@ from sqlalchemy import Engine
 
 from console.container import Container
 from console.sandbox.world import World
-from crypto_core.cipher import TokenCipher
-from crypto_core.errors import InvalidTokenError, KeydeckError, NotConfirmedError, RefusedError
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.model import CheckState
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.tokens.enter_token import SAVE_UNCHECKED
-from crypto_core.references import TokenRef
-from crypto_core.secret import Secret
+from crypto_core.keyring.cipher import TokenCipher
+from crypto_core.values.errors import InvalidTokenError, KeydeckError, NotConfirmedError, RefusedError
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import Secret
 from tests.crypto_core.canary import CANARY, assert_tells_nothing, chain_of
 from tests.crypto_core.incidents.tokens.staging import Stage, build, name_of
 from tests.platform_rows import put

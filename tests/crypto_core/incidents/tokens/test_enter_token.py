@@ -15,16 +15,16 @@ from sqlalchemy import Engine
 from console.container import Container
 from console.sandbox.world import World
 from console.settings import load
-from crypto_core import errors
-from crypto_core.cipher import TokenCipher
 from crypto_core.envelope import Format, classify
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.model import CheckState
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.tokens.enter_token import SAVE_UNCHECKED
+from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.reencryption.replacing_token.plan import VERB
-from crypto_core.references import TokenRef
-from crypto_core.secret import Secret
+from crypto_core.values import errors
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import Secret
 from tests.crypto_core.canary import CANARY, assert_tells_nothing, chain_of
 from tests.crypto_core.incidents.tokens.staging import Stage, build, name_of
 from tests.crypto_core.second_person import SecondPerson
@@ -249,7 +249,7 @@ from console.settings import load
 from console.container import Container
 from crypto_core.incidents.runbooks.catalogue import ActionKind
 from crypto_core.reencryption.replacing_token import service as entering
-from crypto_core.secret import Secret
+from crypto_core.values.secret import Secret
 from tests.crypto_core.incidents.tokens.staging import build
 reference, token, when = sys.argv[1:]
 stage = build(Container(load().settings)).about(reference)

@@ -11,12 +11,12 @@ from sqlalchemy import Engine
 from console.sandbox.provider_tokens import MARKER
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
-from crypto_core.errors import RefusedError
 from crypto_core.guard.held_step import performing
 from crypto_core.guard.operations import operation_of
 from crypto_core.incidents.runbooks.catalogue import ActionKind
 from crypto_core.incidents.tokens.toolbox import token_tools
-from crypto_core.secret import Secret
+from crypto_core.values.errors import RefusedError
+from crypto_core.values.secret import Secret
 from tests.crypto_core.incidents.tokens.staging import Stage
 from tests.platform_rows import connect_github
 

@@ -7,11 +7,11 @@ from sqlalchemy import Engine, text
 
 from console.container import Container
 from console.sandbox.world import World
-from crypto_core.errors import RunbookError
 from crypto_core.incidents.model import IncidentScope
 from crypto_core.incidents.runbooks.library import RunbookLibrary
 from crypto_core.incidents.runbooks.runbook_toml import read_runbook
 from crypto_core.incidents.tokens.scope_providers import ScopeProviders
+from crypto_core.values.errors import RunbookError
 
 TEAM = """
 id = "partner"

@@ -11,7 +11,7 @@ import pytest
 
 from console.capabilities import OWN_TOOLS
 from crypto_core.incidents.runbooks import catalogue
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
 from tests.crypto_core.incidents.tokens.staging import Stage
 
 ELSEWHERE = {

@@ -13,17 +13,17 @@ from sqlalchemy import Engine, text
 from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
-from crypto_core.cipher import TokenCipher
 from crypto_core.envelope import Format
-from crypto_core.errors import KmsUnreachableError, RefusedError, SettingsError
 from crypto_core.guard.consent import Consent
 from crypto_core.incidents.model import CheckState
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.tokens.restored_tokens import restored_at
 from crypto_core.incidents.tokens.toolbox import token_tools
 from crypto_core.incidents.tokens.verify_tokens import picked
+from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.keys.dependent_copies import NoRegister
-from crypto_core.references import TokenRef
+from crypto_core.values.errors import KmsUnreachableError, RefusedError, SettingsError
+from crypto_core.values.references import TokenRef
 from tests.crypto_core.incidents.tokens.staging import Stage, build
 from tests.platform_rows import connect_github
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from crypto_core.secret import DataKey
+from crypto_core.values.secret import DataKey
 from tests.clock import Clock
 from tests.crypto_core.keyring.scene import data_keys_of
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from console.sandbox.endpoint import ACCOUNT
 from crypto_core.keyring.data_keys import DataKeyCache
-from crypto_core.secret import DataKey, exposed
+from crypto_core.values.secret import DataKey, exposed
 from tests.crypto_core.keyring.scene import REGION
 
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/00000000-0000-4000-8000-000000000000"

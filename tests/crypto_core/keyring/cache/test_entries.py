@@ -6,7 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from crypto_core.keyring.data_keys import CacheLimits, DataKeyCache
-from crypto_core.secret import DataKey, exposed
+from crypto_core.values.secret import DataKey, exposed
 from tests.crypto_core.keyring.cache.scene import (
     ANOTHER_ROW,
     KEY,

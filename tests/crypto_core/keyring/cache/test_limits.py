@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from crypto_core.errors import SettingsError
 from crypto_core.keyring.data_keys import CacheLimits, DataKeyCache
-from crypto_core.secret import DataKey
+from crypto_core.values.errors import SettingsError
+from crypto_core.values.secret import DataKey
 from tests.clock import Clock
 from tests.crypto_core.keyring.cache.scene import holds, is_wiped, keep
 

@@ -9,7 +9,9 @@ import pytest
 
 from console.sandbox.endpoint import Denial, EndpointControl, Fault
 from crypto_core.aws.kms import KmsApi
-from crypto_core.errors import (
+from crypto_core.keyring.data_keys import DataKeyCache
+from crypto_core.keyring.kms_keyring import KmsKeyring
+from crypto_core.values.errors import (
     KeyDisabledError,
     KeyNotFoundError,
     KeyStateError,
@@ -18,9 +20,7 @@ from crypto_core.errors import (
     KmsThrottledError,
     KmsUnreachableError,
 )
-from crypto_core.keyring.data_keys import DataKeyCache
-from crypto_core.keyring.kms_keyring import KmsKeyring
-from crypto_core.secret import DataKey
+from crypto_core.values.secret import DataKey
 from tests.crypto_core.keyring.cache.scene import is_wiped
 from tests.crypto_core.keyring.scene import REGION, NewKey, wrapped
 

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from crypto_core.aws.kms import KmsApi
-from crypto_core.errors import IncorrectKeyError, InvalidCiphertextError, KmsError, UntrustedKeyError
 from crypto_core.keyring.data_keys import CacheLimits, DataKeyCache
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.log.observation import Silent
-from crypto_core.secret import exposed
+from crypto_core.values.errors import IncorrectKeyError, InvalidCiphertextError, KmsError, UntrustedKeyError
+from crypto_core.values.secret import exposed
 from tests.clock import Clock
 from tests.crypto_core.damaging import damaged
 from tests.crypto_core.keyring.cache.scene import ANOTHER_ROW, KEY, ROW

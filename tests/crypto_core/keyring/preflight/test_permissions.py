@@ -11,8 +11,8 @@ import pytest
 from console.sandbox.endpoint import Denial, EndpointControl, Fault
 from console.sandbox.sandbox import Sandbox
 from crypto_core.aws.kms import KmsApi
-from crypto_core.errors import ReadOnlyError
 from crypto_core.keyring.preflight import Permission, Preflight
+from crypto_core.values.errors import ReadOnlyError
 from tests.crypto_core.keyring.preflight.scene import DECRYPT, FROM, GENERATE, TO, BlobOf, Overheard, verdicts
 from tests.crypto_core.keyring.scene import ELSEWHERE, REGION, NewKey, wrapped
 

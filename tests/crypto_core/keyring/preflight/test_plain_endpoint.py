@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from crypto_core.keyring.preflight import Permission, Preflight
-from crypto_core.secret import DataKey, exposed
+from crypto_core.values.secret import DataKey, exposed
 from tests.crypto_core.keyring.preflight.scene import DECRYPT, FROM, GENERATE, TO, Overheard, verdicts
 from tests.plain_moto import plain_moto
 

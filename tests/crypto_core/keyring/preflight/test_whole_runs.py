@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from console.sandbox.endpoint import Denial, EndpointControl, Fault
-from crypto_core.errors import SettingsError
 from crypto_core.guard.operations import BY_NAME
 from crypto_core.keyring.preflight import Preflight, WrappedSample
+from crypto_core.values.errors import SettingsError
 from tests.crypto_core.keyring.preflight.scene import (
     CONTEXT,
     DECRYPT,

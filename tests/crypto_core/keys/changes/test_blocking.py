@@ -14,9 +14,8 @@ from sqlalchemy import Engine
 
 from console.container import Container
 from console.sandbox.sandbox import Sandbox
-from crypto_core.cipher import TokenCipher
-from crypto_core.errors import NotConfirmedError, RefusedError
 from crypto_core.guard.consent import Consent, Danger
+from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import ChangeResult
 from crypto_core.keys.changes.service import KeyChangeService
@@ -30,6 +29,7 @@ from crypto_core.keys.policy.block_statement import (
     without_block,
 )
 from crypto_core.keys.policy.document import parse_policy
+from crypto_core.values.errors import NotConfirmedError, RefusedError
 from tests.crypto_core.keys.changes.test_policies import (
     ACCOUNT,
     ADMINISTERED,

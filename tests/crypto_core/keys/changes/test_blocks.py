@@ -10,16 +10,16 @@ from uuid import uuid4
 
 import pytest
 
-from crypto_core.errors import DatabaseUnreachableError, InterruptedRunError
 from crypto_core.keys.changes import blocks as module
 from crypto_core.keys.changes.blocks import Block, Blocks
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import ChangeResult
 from crypto_core.keys.changes.service import KeyChangeService
 from crypto_core.keys.policy.block_statement import BlockStatement, arns_of
+from crypto_core.values.errors import DatabaseUnreachableError, InterruptedRunError
 from tests.crypto_core.keys.changes.test_blocking import INTRUDER, SESSION, unblock
 from tests.crypto_core.keys.changes.test_policies import ACCOUNT, ADMINISTERED, PLATFORM, policy
-from tests.crypto_core.text.test_clean_models import LONG, WORST
+from tests.crypto_core.values.test_clean_models import LONG, WORST
 
 Made = Callable[[KeyChange], ChangeResult]
 
@@ -120,7 +120,7 @@ def test_what_cannot_be_read_is_a_gap_and_the_rest_is_told(
 
 
 def test_reading_ends_once_it_is_cancelled(changes: KeyChangeService, key: str) -> None:
-    from crypto_core.cancellation import Cancellation
+    from crypto_core.values.cancellation import Cancellation
 
     cancelled = Cancellation()
     cancelled.set()

@@ -13,13 +13,13 @@ import pytest
 from console.container import Container
 from console.settings import load
 from crypto_core.database.state.journal import JournalEntry
-from crypto_core.errors import RefusedError
 from crypto_core.guard.consent import Danger
-from crypto_core.key_names import in_region
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import ChangeResult
 from crypto_core.keys.changes.service import KeyChangeService
 from crypto_core.keys.policy.least_privilege import Role
+from crypto_core.values.errors import RefusedError
+from crypto_core.values.key_names import in_region
 
 PLATFORM = "arn:aws:iam::123456789012:role/keydeck-platform"
 ROOT = "arn:aws:iam::123456789012:root"

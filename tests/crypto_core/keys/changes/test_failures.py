@@ -14,7 +14,12 @@ from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from crypto_core.aws.kms import KmsApi
 from crypto_core.database.state.journal import Journal, JournalEntry
-from crypto_core.errors import (
+from crypto_core.guard.consent import Consent
+from crypto_core.keys.changes.change import ChangeKind, KeyChange
+from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
+from crypto_core.keys.changes.service import KeyChangeService
+from crypto_core.keys.policy.least_privilege import Role
+from crypto_core.values.errors import (
     InterruptedRunError,
     KmsAccessDeniedError,
     KmsInternalError,
@@ -23,11 +28,6 @@ from crypto_core.errors import (
     KmsThrottledError,
     KmsUnreachableError,
 )
-from crypto_core.guard.consent import Consent
-from crypto_core.keys.changes.change import ChangeKind, KeyChange
-from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
-from crypto_core.keys.changes.service import KeyChangeService
-from crypto_core.keys.policy.least_privilege import Role
 from tests.crypto_core.agreed import agreed
 
 PLATFORM = "arn:aws:iam::123456789012:role/keydeck-platform"
@@ -351,7 +351,7 @@ def test_an_end_that_cannot_be_journaled_is_told(
 def test_a_beginning_that_cannot_be_journaled_stops_the_change(
     changes: KeyChangeService, key: str, monkeypatch: pytest.MonkeyPatch, sent: Callable[[], dict[str, int]]
 ) -> None:
-    from crypto_core.errors import DatabaseUnreachableError
+    from crypto_core.values.errors import DatabaseUnreachableError
 
     plan = changes.plan_change(KeyChange(ChangeKind.ROTATE, key))
 

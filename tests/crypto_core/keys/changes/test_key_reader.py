@@ -14,12 +14,12 @@ from crypto_core.database.tokens.attribution import KeyCount
 from crypto_core.database.tokens.catalogue import Catalogue
 from crypto_core.database.tokens.census import Census
 from crypto_core.database.tokens.fresh_proof import FreshProof
-from crypto_core.errors import DatabaseTimeoutError, KmsRequestError, NotConfirmedError, RefusedError
 from crypto_core.guard.consent import Consent
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import TokensAtRisk
 from crypto_core.keys.changes.service import KeyChangeService
 from crypto_core.lists.coverage import Evidence
+from crypto_core.values.errors import DatabaseTimeoutError, KmsRequestError, NotConfirmedError, RefusedError
 from tests.crypto_core.agreed import agreed
 
 OTHER = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-4000-8000-000000000000"

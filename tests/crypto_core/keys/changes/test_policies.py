@@ -10,9 +10,8 @@ import pytest
 from sqlalchemy import Engine
 
 from console.container import Container
-from crypto_core.cipher import TokenCipher
-from crypto_core.errors import KmsAccessDeniedError, NotConfirmedError, PolicyError, RefusedError
 from crypto_core.guard.consent import Consent, Danger
+from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.changes.key_reader import normal
 from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
@@ -20,6 +19,7 @@ from crypto_core.keys.changes.policies import _may_be
 from crypto_core.keys.changes.service import KeyChangeService
 from crypto_core.keys.policy.access import Access
 from crypto_core.keys.principals import PolicyPrincipal
+from crypto_core.values.errors import KmsAccessDeniedError, NotConfirmedError, PolicyError, RefusedError
 from tests.platform_rows import connect_github
 
 ACCOUNT = "123456789012"

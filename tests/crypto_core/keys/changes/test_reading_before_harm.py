@@ -13,13 +13,13 @@ from sqlalchemy.exc import OperationalError
 
 from console.container import Container
 from console.sandbox.postgres import OPERATOR
-from crypto_core.cipher import TokenCipher
 from crypto_core.database.connection import lock_holders
-from crypto_core.errors import NotConfirmedError
 from crypto_core.guard.consent import Consent
+from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import UNCOUNTED, ChangePlan
 from crypto_core.keys.changes.service import KeyChangeService
+from crypto_core.values.errors import NotConfirmedError
 from tests.crypto_core.statements import execute
 
 Disable = Callable[[], ChangePlan]

@@ -13,16 +13,16 @@ from sqlalchemy import Engine, text
 from console.container import Container
 from console.sandbox.world import World
 from console.settings import load
-from crypto_core import errors
-from crypto_core.cipher import TokenCipher
 from crypto_core.database.state.journal import JournalEntry
 from crypto_core.guard.consent import Consent, Danger
+from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import UNCOUNTED, ChangePlan, ChangeResult
 from crypto_core.keys.changes.service import RECIPES, KeyChangeService
 from crypto_core.keys.policy.block_statement import BlockStatement, with_blocks
 from crypto_core.keys.policy.document import parse_policy
 from crypto_core.reencryption.plan import Selection, Verb
+from crypto_core.values import errors
 from tests.crypto_core.agreed import agreed
 from tests.platform_rows import connect_slack
 

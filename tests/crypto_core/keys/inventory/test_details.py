@@ -12,9 +12,9 @@ from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from crypto_core.aws.kms import KmsApi
-from crypto_core.errors import KeyNotFoundError, SettingsError
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.state import KeyMaterial, KeyState
+from crypto_core.values.errors import KeyNotFoundError, SettingsError
 from tests.crypto_core.keys.inventory.listing import listed
 
 

@@ -12,8 +12,8 @@ from console.sandbox.endpoint import Fault
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from crypto_core.aws.kms import KmsApi
-from crypto_core.errors import KmsAccessDeniedError, KmsThrottledError, KmsUnreachableError
 from crypto_core.keys.inventory import KeyInventory
+from crypto_core.values.errors import KmsAccessDeniedError, KmsThrottledError, KmsUnreachableError
 from tests.crypto_core.keys.inventory.listing import listed
 from tests.plain_moto import plain_moto
 

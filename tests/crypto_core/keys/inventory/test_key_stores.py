@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from crypto_core.aws.kms import KmsApi
-from crypto_core.errors import KmsAccessDeniedError
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.state import CustomKeyStore
+from crypto_core.values.errors import KmsAccessDeniedError
 
 
 class InKeyStore(KmsApi):

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_core.errors import PolicyError
 from crypto_core.keys.policy.actions import POWERS, Power, in_words, named_by, powers
 from crypto_core.keys.policy.document import MOST_BYTES, Condition, Statement, parse_policy
 from crypto_core.keys.principals import PolicyPrincipal
+from crypto_core.values.errors import PolicyError
 
 ACCOUNT = "123456789012"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/platform"

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from crypto_core.errors import PolicyError
 from crypto_core.keys.policy.access import accesses
 from crypto_core.keys.policy.actions import Power, powers
 from crypto_core.keys.policy.comparison import compare, effects
 from crypto_core.keys.policy.document import PolicyDocument, parse_policy
 from crypto_core.keys.policy.least_privilege import NEEDS, Role, least_privilege
+from crypto_core.values.errors import PolicyError
 from tests.crypto_core.keys.policy.test_document import ACCOUNT, KEY, ROLE, policy, statement
 
 ANA = f"arn:aws:iam::{ACCOUNT}:user/ana"

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from console.container import Container
-from crypto_core.errors import KeyNotFoundError, KmsAccessDeniedError, KmsRequestError, SettingsError
 from crypto_core.keys.policy import policy_reader
 from crypto_core.keys.policy.least_privilege import NEEDS, Role, least_privilege
+from crypto_core.values.errors import KeyNotFoundError, KmsAccessDeniedError, KmsRequestError, SettingsError
 
 Keydeck = Callable[..., Any]
 PLATFORM = "arn:aws:iam::123456789012:role/platform"

@@ -16,8 +16,8 @@ from console.container import Container
 from console.sandbox.cloudtrail import LOG_ARCHIVE_KEY
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
-from crypto_core.cipher import TokenCipher
 from crypto_core.findings.finding import Finding
+from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.keys.policy import policy_reader
 from crypto_core.keys.posture.examination import Posture
 from tests.plain_moto import plain_moto

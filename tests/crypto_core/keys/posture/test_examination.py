@@ -17,10 +17,10 @@ from console.sandbox.endpoint.scenario import PastCall
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
-from crypto_core.errors import InterruptedRunError, KmsUnreachableError
 from crypto_core.findings.finding import Finding, Gap, Severity
 from crypto_core.keys.posture.examination import Posture
 from crypto_core.keys.posture.pace import CallerPace
+from crypto_core.values.errors import InterruptedRunError, KmsUnreachableError
 from tests.crypto_core.keys.posture.conftest import Endpoint, key_id
 
 SANDBOX = pytest.mark.parametrize("aws", ["sandbox"], indirect=True)

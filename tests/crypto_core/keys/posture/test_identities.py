@@ -12,10 +12,10 @@ import pytest
 from console.container import Container
 from console.sandbox.endpoint import Denial
 from console.sandbox.sandbox import Sandbox
-from crypto_core.errors import InterruptedRunError, KmsAccessDeniedError, PolicyError
 from crypto_core.findings.finding import Finding, Gap, Severity
 from crypto_core.findings.registry import Facts, rules_about
 from crypto_core.keys.posture.identities import read_identities, wide_statements
+from crypto_core.values.errors import InterruptedRunError, KmsAccessDeniedError, PolicyError
 from tests.crypto_core.keys.posture.samples import ACCOUNT, HOSTILE
 
 KEY = f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"

@@ -10,13 +10,13 @@ from sqlalchemy import Engine, text
 
 from console.container import Container
 from console.sandbox.world import World
-from crypto_core.cipher import TokenCipher
 from crypto_core.database.tokens import strays
 from crypto_core.database.tokens.strays import NAMED, Copies, find_copies
 from crypto_core.envelope import Format
 from crypto_core.findings.finding import Finding, Severity
+from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.lists.paging import Query
-from crypto_core.references import TokenRef
+from crypto_core.values.references import TokenRef
 from tests.conftest import Ran
 from tests.platform_rows import put
 

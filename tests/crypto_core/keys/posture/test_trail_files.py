@@ -16,11 +16,11 @@ from console.sandbox.cloudtrail import secure_bucket
 from console.sandbox.endpoint import Denial
 from console.sandbox.sandbox import Sandbox
 from crypto_core.aws.kms import Identity
-from crypto_core.errors import InterruptedRunError, KmsAccessDeniedError, NotConfiguredError
 from crypto_core.findings.finding import Finding, Gap, Severity
 from crypto_core.findings.registry import Facts, rules_about
 from crypto_core.keys.posture.trails import read_bucket, read_trails
-from crypto_core.text.clean_text import clean
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import InterruptedRunError, KmsAccessDeniedError, NotConfiguredError
 from tests.crypto_core.keys.posture.samples import ACCOUNT, HOSTILE
 
 HOME = "eu-west-1"

@@ -8,10 +8,10 @@ import os
 
 from crypto_core.envelope import seal, serialise
 from crypto_core.envelope.encryption_context import EncryptionContext
-from crypto_core.errors import KmsError
 from crypto_core.keyring.data_keys import GeneratedDataKey, KeyAnswer, RewrappedDataKey, UnwrappedDataKey
-from crypto_core.references import TokenRef
-from crypto_core.secret import DataKey, Secret
+from crypto_core.values.errors import KmsError
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import DataKey, Secret
 from tests.crypto_core.reencryption.bulk.memory import ref
 
 OLD = "arn:aws:kms:eu-west-1:111122223333:key/0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f"

@@ -20,8 +20,8 @@ from crypto_core.reencryption.bulk.ports import BulkKms, Outcome, Poison, Sealed
 from crypto_core.reencryption.bulk.token_sealer import Sealing
 from crypto_core.reencryption.bulk.transport import KmsTransport
 from crypto_core.reencryption.plan import Verb
-from crypto_core.references import TokenRef
-from crypto_core.secret import DataKey, Secret
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import DataKey, Secret
 
 REGION = "eu-west-1"
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import pytest
 
 from crypto_core.envelope import open_envelope, parse
-from crypto_core.errors import DatabaseUnreachableError, KmsThrottledError, LeaseLostError
 from crypto_core.reencryption.bulk.pipeline import BATCH, CHANGING, MOST, TRIES, RunGate
 from crypto_core.reencryption.bulk.ports import Outcome
 from crypto_core.reencryption.plan import Verb
+from crypto_core.values.errors import DatabaseUnreachableError, KmsThrottledError, LeaseLostError
 from tests.crypto_core.reencryption.bulk.kms_in_memory import (
     NEW,
     OLD,

@@ -22,7 +22,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from crypto_core.aws.kms import KmsApi
-from crypto_core.errors import (
+from crypto_core.keyring.data_keys import NO_CONTEXT
+from crypto_core.reencryption.bulk.http import MAX_ANSWER_BYTES
+from crypto_core.reencryption.bulk.pace import CallPace
+from crypto_core.reencryption.bulk.transport import KmsTransport
+from crypto_core.values.errors import (
     CredentialsError,
     KmsError,
     KmsInternalError,
@@ -32,10 +36,6 @@ from crypto_core.errors import (
     KmsUnreadableError,
     UntrustedKeyError,
 )
-from crypto_core.keyring.data_keys import NO_CONTEXT
-from crypto_core.reencryption.bulk.http import MAX_ANSWER_BYTES
-from crypto_core.reencryption.bulk.pace import CallPace
-from crypto_core.reencryption.bulk.transport import KmsTransport
 
 KEY = "arn:aws:kms:eu-west-1:111122223333:key/0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f"
 OTHER = "arn:aws:kms:eu-west-1:111122223333:key/1a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f"

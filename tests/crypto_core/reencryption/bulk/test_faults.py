@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from console.sandbox.endpoint import Denial, EndpointControl, Fault
-from crypto_core import errors
 from crypto_core.aws.kms import KmsApi, KmsGround
 from crypto_core.envelope import Format
 from crypto_core.keyring.data_keys import NO_CONTEXT
@@ -20,7 +19,8 @@ from crypto_core.reencryption.bulk.pipeline import RunGate
 from crypto_core.reencryption.bulk.ports import Poison
 from crypto_core.reencryption.bulk.transport import CallWatch, KmsTransport
 from crypto_core.reencryption.plan import Verb
-from crypto_core.secret import exposed
+from crypto_core.values import errors
+from crypto_core.values.secret import exposed
 from tests.console.command_types import NewKey
 from tests.crypto_core.reencryption.bulk.memory import (
     REGION,

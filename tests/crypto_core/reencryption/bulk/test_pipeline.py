@@ -9,17 +9,17 @@ import pytest
 
 from console.sandbox.endpoint import EndpointControl
 from crypto_core.aws.kms import KmsApi
-from crypto_core.cipher import TokenCipher
 from crypto_core.envelope import Format, parse
 from crypto_core.envelope.encryption_context import EncryptionContext
-from crypto_core.errors import ForeignWriteError, WrongDataKeyError
+from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.keyring.data_keys import GeneratedDataKey
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.metrics import Metrics
 from crypto_core.reencryption.bulk.pipeline import RunGate
 from crypto_core.reencryption.plan import Verb
-from crypto_core.references import TokenRef
-from crypto_core.secret import DataKey
+from crypto_core.values.errors import ForeignWriteError, WrongDataKeyError
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import DataKey
 from tests.crypto_core.metrics.samples import those_above_zero
 from tests.crypto_core.reencryption.bulk.kms_in_memory import NEW, OLD, KmsInMemory, stored_envelopes
 from tests.crypto_core.reencryption.bulk.memory import REGION, Table, enveloped, task, write_tokens, written

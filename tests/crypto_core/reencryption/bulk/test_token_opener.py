@@ -10,19 +10,19 @@ import pytest
 
 from crypto_core.aws.kms import KmsApi
 from crypto_core.database.tokens.store import StoredToken
-from crypto_core.errors import (
+from crypto_core.keyring.data_keys import UnwrappedDataKey
+from crypto_core.keyring.kms_keyring import KmsKeyring
+from crypto_core.reencryption.bulk.pipeline import IN_FLIGHT, MOST, RunGate, is_passing, pass_tokens
+from crypto_core.reencryption.bulk.ports import Opened, Outcome
+from crypto_core.reencryption.bulk.token_opener import opened
+from crypto_core.values.errors import (
     CredentialsExpiredError,
     IncorrectKeyError,
     KmsAccessDeniedError,
     KmsThrottledError,
     KmsUnreachableError,
 )
-from crypto_core.keyring.data_keys import UnwrappedDataKey
-from crypto_core.keyring.kms_keyring import KmsKeyring
-from crypto_core.reencryption.bulk.pipeline import IN_FLIGHT, MOST, RunGate, is_passing, pass_tokens
-from crypto_core.reencryption.bulk.ports import Opened, Outcome
-from crypto_core.reencryption.bulk.token_opener import opened
-from crypto_core.secret import exposed
+from crypto_core.values.secret import exposed
 from tests.crypto_core.reencryption.bulk.kms_in_memory import NEW, OLD, KmsInMemory, stored_envelopes
 from tests.crypto_core.reencryption.bulk.memory import Table, ref, token_of
 

@@ -9,12 +9,12 @@ from sqlalchemy import Engine, text
 
 from console.container import Container
 from console.sandbox.world import World
-from crypto_core.errors import JobChangedError
 from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.jobs.model import JobOptions
 from crypto_core.reencryption.jobs.service import NOT_READABLE
 from crypto_core.reencryption.plan import Selection, Verb
-from crypto_core.references import TokenRef
+from crypto_core.values.errors import JobChangedError
+from crypto_core.values.references import TokenRef
 from tests.console.command_types import Stored
 
 RUNNER = (

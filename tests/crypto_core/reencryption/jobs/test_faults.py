@@ -14,15 +14,15 @@ from sqlalchemy import Engine, text
 from console.container import Container
 from console.sandbox.endpoint import Fault
 from console.sandbox.sandbox import Sandbox
-from crypto_core.cipher import TokenCipher
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.tokens import chunks
 from crypto_core.database.tokens.store import TokenStore
-from crypto_core.errors import DatabaseError, DatabaseUnreachableError
+from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.keys.replacement import UseSeen
 from crypto_core.reencryption.jobs.final_census import Closer, Closing
 from crypto_core.reencryption.jobs.model import JobState, JobView
 from crypto_core.reencryption.plan import Selection
+from crypto_core.values.errors import DatabaseError, DatabaseUnreachableError
 from tests.crypto_core.reencryption.jobs.working import jobs_of
 
 pytestmark = pytest.mark.deep

@@ -11,17 +11,17 @@ from sqlalchemy import Engine, text
 
 from console.container import Container
 from console.sandbox.world import World
-from crypto_core.cancellation import Cancellation
-from crypto_core.cipher import TokenCipher
 from crypto_core.database.tokens import chunks
 from crypto_core.envelope import Format
-from crypto_core.errors import InterruptedRunError, InvalidFilterError, RefusedError
 from crypto_core.guard.consent import Consent
+from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.lists.paging import Query
 from crypto_core.reencryption.jobs.final_census import selection_of
 from crypto_core.reencryption.jobs.model import JobOptions, JobState
 from crypto_core.reencryption.plan import Selection, Verb
-from crypto_core.references import TokenRef
+from crypto_core.values.cancellation import Cancellation
+from crypto_core.values.errors import InterruptedRunError, InvalidFilterError, RefusedError
+from crypto_core.values.references import TokenRef
 from tests.crypto_core.reencryption.jobs.working import Jobs, jobs_of
 
 GITHUB = "table:gh_connection"

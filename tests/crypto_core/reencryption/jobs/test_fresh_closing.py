@@ -13,12 +13,12 @@ from console.container import Container
 from console.sandbox.endpoint import Fault
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
-from crypto_core.cipher import TokenCipher
 from crypto_core.database.tokens import chunks
-from crypto_core.errors import IncorrectKeyError
+from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.reencryption.jobs.final_census import quiet_seconds
 from crypto_core.reencryption.jobs.model import JobState
 from crypto_core.reencryption.plan import Selection
+from crypto_core.values.errors import IncorrectKeyError
 from tests.crypto_core.reencryption.jobs.working import jobs_of
 
 

@@ -19,18 +19,18 @@ from sqlalchemy import Engine, text
 import console
 from console.container import Container
 from console.sandbox.world import World
-from crypto_core import errors
-from crypto_core.cipher import TokenCipher
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.tokens import chunks
 from crypto_core.database.tokens.attribution_cache import AttributionCache
 from crypto_core.database.tokens.chunks import BatchCounts
 from crypto_core.envelope import Format
 from crypto_core.guard.consent import Consent
+from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.keys.replacement import Compared
 from crypto_core.reencryption.jobs.model import JobOptions, JobState, JobView
 from crypto_core.reencryption.jobs.service import JobService
 from crypto_core.reencryption.plan import Selection, Verb
+from crypto_core.values import errors
 from tests.crypto_core.database.tokens.test_chunks import clock_goes_back
 from tests.crypto_core.reencryption.jobs.working import Jobs, jobs_of
 from tests.crypto_core.reencryption.running.runs import all_hold_their_tokens, wait_until

@@ -18,9 +18,9 @@ from console.settings import load
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.replicas import ReplicaLag, ReplicaLags
 from crypto_core.database.state.installation import install
-from crypto_core.errors import DatabaseError
 from crypto_core.reencryption.jobs.model import JobState
 from crypto_core.reencryption.jobs.replica_watch import UNSEEN, ReplicaWatch
+from crypto_core.values.errors import DatabaseError
 from tests.crypto_core.reencryption.running.runs import wait_until
 from tests.standby import standby_of
 

@@ -16,9 +16,9 @@ from sqlalchemy.exc import OperationalError
 from console.container import Container
 from console.sandbox.world import World
 from crypto_core import encrypt_token
-from crypto_core.cipher import TokenCipher
 from crypto_core.database.tokens.chunks import ChunkStore
 from crypto_core.database.tokens.store import Replacement, TokenStore
+from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.reencryption.bulk.batch_sink import FIRST, LOCKED_SECONDS, MOST, STATEMENTS, BatchSize
 from crypto_core.reencryption.jobs.model import JobState
 from crypto_core.reencryption.plan import Selection

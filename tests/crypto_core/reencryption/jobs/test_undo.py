@@ -9,14 +9,14 @@ from sqlalchemy import Engine, text
 
 from console.container import Container
 from console.sandbox.world import World
-from crypto_core.cipher import TokenCipher
 from crypto_core.database.tokens.backups import backups_under, replaced, written_by_keydeck
 from crypto_core.database.tokens.store import digest
-from crypto_core.errors import NotConfirmedError, RefusedError
 from crypto_core.guard.consent import Consent
+from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.reencryption.jobs.model import JobState
 from crypto_core.reencryption.plan import Selection, Verb
-from crypto_core.references import TokenRef
+from crypto_core.values.errors import NotConfirmedError, RefusedError
+from crypto_core.values.references import TokenRef
 from tests.console.command_types import NewKey, Stored
 from tests.crypto_core.reencryption.jobs.working import Jobs, jobs_of
 

@@ -9,11 +9,11 @@ from sqlalchemy import Engine, text
 
 from console.container import Container
 from console.sandbox.world import World
-from crypto_core.errors import InvalidFilterError, RefusedError
 from crypto_core.guard.consent import Consent
 from crypto_core.lists.paging import Query
 from crypto_core.reencryption.plan import Plan, Selection, Verb
-from crypto_core.references import TokenRef
+from crypto_core.values.errors import InvalidFilterError, RefusedError
+from crypto_core.values.references import TokenRef
 from tests.crypto_core.reencryption.running.runs import MakePlan
 
 

@@ -15,14 +15,14 @@ from crypto_core.database.tokens.store import StoredToken, TokenScope, digest
 from crypto_core.database.tokens.tables import PLATFORM_TABLES, TokenColumn
 from crypto_core.envelope import Format, classify, serialise
 from crypto_core.envelope.v1 import EnvelopeV1
-from crypto_core.errors import KmsThrottledError, MissingPermissionError, RefusedError
 from crypto_core.keyring.preflight import DECRYPT, GENERATE, Permission
 from crypto_core.keys.state import KeyState
 from crypto_core.lists.coverage import Evidence
 from crypto_core.reencryption import plan_steps as steps
 from crypto_core.reencryption.plan import Plan, Selection, Unwritten, Verb
-from crypto_core.references import TokenRef
-from crypto_core.secret import Secret
+from crypto_core.values.errors import KmsThrottledError, MissingPermissionError, RefusedError
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import Secret
 
 OLD = "arn:aws:kms:eu-central-1:111122223333:key/11111111-1111-4111-8111-111111111111"
 NEW = "arn:aws:kms:eu-central-1:111122223333:key/22222222-2222-4222-8222-222222222222"

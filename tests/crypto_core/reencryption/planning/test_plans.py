@@ -12,7 +12,7 @@ from console.sandbox.world import World
 from crypto_core.envelope import Format
 from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.plan import Selection, Verb
-from crypto_core.references import RowRef, TokenRef
+from crypto_core.values.references import RowRef, TokenRef
 from tests.crypto_core.reencryption.running.runs import MakePlan, everything
 
 

@@ -12,13 +12,13 @@ from console.sandbox.endpoint import Denial
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
-from crypto_core import errors
 from crypto_core.database.state.installation import install
 from crypto_core.guard.consent import Consent
 from crypto_core.guard.guarded_change import Outcome
 from crypto_core.reencryption.plan import Selection, Verb
-from crypto_core.references import TokenRef
-from crypto_core.secret import Secret
+from crypto_core.values import errors
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import Secret
 from tests.console.command_types import NewKey
 from tests.crypto_core.reencryption.running.runs import MakePlan, everything
 

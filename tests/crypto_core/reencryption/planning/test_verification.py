@@ -10,12 +10,12 @@ from sqlalchemy import Engine
 from console.container import Container
 from console.sandbox.world import World
 from console.settings import load
-from crypto_core.cipher import TokenCipher
 from crypto_core.envelope import Format
-from crypto_core.errors import InvalidReferenceError, KeydeckError, KmsError, RowVanishedError
 from crypto_core.guard.consent import Consent
+from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.reencryption.plan import RunProgress, Selection, Verb
-from crypto_core.references import RowRef, TokenRef
+from crypto_core.values.errors import InvalidReferenceError, KeydeckError, KmsError, RowVanishedError
+from crypto_core.values.references import RowRef, TokenRef
 from tests.console.command_types import NewKey
 from tests.crypto_core.reencryption.running.runs import everything
 

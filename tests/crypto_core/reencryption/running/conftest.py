@@ -6,7 +6,7 @@ import pytest
 
 from console.container import Container
 from console.sandbox.world import World
-from crypto_core.cipher import TokenCipher
+from crypto_core.keyring.cipher import TokenCipher
 from tests.crypto_core.reencryption.running.runs import make_pages_small
 
 

@@ -10,14 +10,14 @@ from sqlalchemy import Engine, text
 
 from console.container import Container
 from console.sandbox.world import World
-from crypto_core.cipher import TokenCipher
 from crypto_core.database.tokens.tables import PLATFORM_TABLES
 from crypto_core.envelope import Format, classify
 from crypto_core.guard.consent import Consent
+from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.reencryption import runner
 from crypto_core.reencryption.bulk import engine, pipeline
 from crypto_core.reencryption.plan import Plan, RunResult, Selection, Verb
-from crypto_core.references import TokenRef
+from crypto_core.values.references import TokenRef
 
 MakePlan = Callable[..., Plan]
 

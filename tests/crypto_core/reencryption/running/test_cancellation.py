@@ -9,8 +9,8 @@ from sqlalchemy import Engine
 
 from console.container import Container
 from console.sandbox.world import World
-from crypto_core.cipher import TokenCipher
 from crypto_core.guard.consent import Consent
+from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.reencryption.plan import RunProgress, Selection, Verb
 from tests.crypto_core.reencryption.running.runs import all_hold_their_tokens, everything, plan, run
 

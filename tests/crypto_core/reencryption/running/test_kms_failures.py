@@ -9,8 +9,8 @@ from console.container import Container
 from console.sandbox.endpoint import Denial, Fault
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
-from crypto_core.cipher import TokenCipher
 from crypto_core.guard.consent import Consent
+from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.reencryption.plan import RunProgress, Selection, Verb
 from tests.console.command_types import NewKey
 from tests.crypto_core.reencryption.running.runs import all_hold_their_tokens, everything, plan, run, under

@@ -13,11 +13,11 @@ from sqlalchemy import Engine, text
 from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
-from crypto_core.cipher import TokenCipher
 from crypto_core.guard.consent import Consent
+from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.reencryption import runner
 from crypto_core.reencryption.plan import RunProgress, Selection, Verb
-from crypto_core.references import TokenRef
+from crypto_core.values.references import TokenRef
 from tests.crypto_core.reencryption.running.runs import everything, plan, run, under
 from tests.platform_rows import connect_github, put
 

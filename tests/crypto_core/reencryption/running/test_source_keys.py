@@ -10,10 +10,10 @@ from sqlalchemy import Engine
 
 from console.container import Container
 from console.sandbox.world import World
-from crypto_core.cipher import TokenCipher
 from crypto_core.database.tokens.attribution_cache import AttributionCache, KnownAttribution
 from crypto_core.envelope import parse
 from crypto_core.guard.consent import Consent
+from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.reencryption.plan import Selection, Verb
 from tests.console.command_types import NewKey
 from tests.crypto_core.reencryption.running.runs import everything, plan, run

@@ -9,11 +9,11 @@ from console.container import Container
 from console.sandbox.corruption import Corruption
 from console.sandbox.world import World
 from console.settings import load
-from crypto_core.cipher import TokenCipher
 from crypto_core.envelope import Format, parse
 from crypto_core.guard.consent import Consent
+from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.reencryption.plan import RunProgress, Selection, Verb
-from crypto_core.references import RowRef
+from crypto_core.values.references import RowRef
 from tests.console.command_types import NewKey
 from tests.crypto_core.reencryption.running.runs import all_hold_their_tokens, everything, plan, run, under
 

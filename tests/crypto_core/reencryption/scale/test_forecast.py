@@ -10,11 +10,11 @@ from console.container import Container
 from console.sandbox.world import World
 from crypto_core.database.tokens.table_figures import DatabaseFigures, TableFigures, read_figures
 from crypto_core.database.tokens.tables import TokenColumn
-from crypto_core.errors import SettingsError
 from crypto_core.reencryption.jobs.model import JobOptions
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.reencryption.scale.figures import Basis, Figure
 from crypto_core.reencryption.scale.forecast import Forecast, Forecaster, forecast
+from crypto_core.values.errors import SettingsError
 
 TABLE = TableFigures("t", 1e9, 10**12, 3, 0, 100, 2e8, {})
 VALUES = {

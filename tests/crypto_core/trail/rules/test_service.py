@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from console.sandbox.sandbox import Sandbox
-from crypto_core import errors
 from crypto_core.findings.finding import Finding, Severity
 from crypto_core.guard.guard import Guard
 from crypto_core.trail.record_reader import load, read_record
@@ -22,6 +21,7 @@ from crypto_core.trail.sources.files.record_shapes import records_of
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.history import History
 from crypto_core.trail.store.suppressions import Suppressions, sift
+from crypto_core.values import errors
 from tests.crypto_core.paper_journal import Paper
 from tests.crypto_core.trail.records import KEY, NOW, OTHER_KEY, read, record, user
 from tests.crypto_core.trail.rules.watching import DAY, HOUR, Watch, change, of

@@ -8,14 +8,14 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from crypto_core.errors import KeydeckError
+from crypto_core.aws.receipts.receipt import LostReceipts, ReceiptProcess
 from crypto_core.findings.finding import Severity
-from crypto_core.receipts.receipt import LostReceipts, ReceiptProcess
-from crypto_core.text.clean_text import clean
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.rules.rule_context import ReceiptPolicy
 from crypto_core.trail.rules.service import TrailRules
 from crypto_core.trail.store import EventStore
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import KeydeckError
 from tests.benchmarks.receipts_join import scenario, take_in
 from tests.crypto_core.trail.records import NOW, OTHER_KEY, S3_CONTEXT, user
 from tests.crypto_core.trail.rules.watching import ALIASES, CONFIGURED, HOUR, of

@@ -11,12 +11,12 @@ from threading import Event, Lock
 from typing import Any
 
 from crypto_core.aws.kms import KmsApi
-from crypto_core.errors import KmsAccessDeniedError
 from crypto_core.trail.columns import seconds
 from crypto_core.trail.sources.puller import EngineMaker, EventPuller
 from crypto_core.trail.sources.report import PullProgress
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.pulls import TimeWindow
+from crypto_core.values.errors import KmsAccessDeniedError
 from tests.crypto_core.trail.records import record
 
 HERE, THERE = "eu-west-1", "us-east-1"

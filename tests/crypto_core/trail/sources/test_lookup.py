@@ -10,14 +10,14 @@ import pytest
 
 from console.sandbox.endpoint import ON_CALL, EndpointProcess, Fault, PastCall
 from crypto_core.aws.kms import Identity
-from crypto_core.errors import KmsAccessDeniedError, KmsUnreachableError, SettingsError
-from crypto_core.key_names import AccountRegion
-from crypto_core.text.clean_text import clean
 from crypto_core.trail.columns import seconds
 from crypto_core.trail.coverage_record import CoverageRecord
 from crypto_core.trail.sources.report import PullProgress
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.pulls import PullBook, PullScope
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import KmsAccessDeniedError, KmsUnreachableError, SettingsError
+from crypto_core.values.key_names import AccountRegion
 from tests.crypto_core.trail.sources.amazon import (
     ACCOUNT,
     BOTH,

@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 
 from console.sandbox.endpoint import EndpointProcess
-from crypto_core.errors import InterruptedRunError, KmsThrottledError, PageTokenError
-from crypto_core.key_names import AccountRegion
 from crypto_core.trail.columns import seconds
 from crypto_core.trail.coverage_record import CoverageRecord
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.pulls import PullBook, PullScope, TimeWindow, Unfinished
+from crypto_core.values.errors import InterruptedRunError, KmsThrottledError, PageTokenError
+from crypto_core.values.key_names import AccountRegion
 from tests.crypto_core.trail.sources.amazon import (
     ACCOUNT,
     HERE,

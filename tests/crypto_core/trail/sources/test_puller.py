@@ -8,13 +8,13 @@ from threading import Event, current_thread
 
 import pytest
 
-from crypto_core.errors import InterruptedRunError, InvalidFilterError, KmsError, SettingsError
 from crypto_core.guard.consent import Danger
-from crypto_core.key_names import AccountRegion
 from crypto_core.trail.sources.puller import EventPuller
 from crypto_core.trail.sources.report import MOST_GAPS, PullProgress, PullTally
 from crypto_core.trail.sources.source_calls import side_by_side
 from crypto_core.trail.store import Added, EventStore, pulls
+from crypto_core.values.errors import InterruptedRunError, InvalidFilterError, KmsError, SettingsError
+from crypto_core.values.key_names import AccountRegion
 from tests.crypto_core.trail.sources.amazon import HERE, THERE, Clock, WatchedAws, puller
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from crypto_core.errors import ReceiptError
-from crypto_core.receipts.receipt import LostReceipts, Receipt
+from crypto_core.aws.receipts.receipt import LostReceipts, Receipt
 from crypto_core.trail.sources.receipts import LONGEST, found_in, receipts_in, take_files
 from crypto_core.trail.store import EventStore
+from crypto_core.values.errors import ReceiptError
 from tests.crypto_core.trail.records import NOW
 from tests.crypto_core.trail.test_receipts import PROCESS, called, receipt
 

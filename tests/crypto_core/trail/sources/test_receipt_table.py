@@ -9,13 +9,13 @@ import pytest
 from sqlalchemy import Engine, text
 
 from console.container import Container
+from crypto_core.aws.receipts.receipt import LostReceipts, Receipt
 from crypto_core.database.state.receipt_table import TableSink
-from crypto_core.receipts.receipt import LostReceipts, Receipt
-from crypto_core.text.clean_text import clean
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.sources import receipts as receipt_table
 from crypto_core.trail.sources.receipts import ReceiptTable
 from crypto_core.trail.store import EventStore
+from crypto_core.values.clean_text import clean
 from tests.crypto_core.trail.records import event
 from tests.crypto_core.trail.test_receipts import PROCESS, REF
 

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from crypto_core.errors import InterruptedRunError, KeyNotFoundError, KmsThrottledError
-from crypto_core.key_names import AccountRegion
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.key_watch import KeyMonitor, UseKind
 from crypto_core.trail.sources.pull_query import LATE
 from crypto_core.trail.sources.report import PullReport
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.use.reach import Reached
+from crypto_core.values.errors import InterruptedRunError, KeyNotFoundError, KmsThrottledError
+from crypto_core.values.key_names import AccountRegion
 from tests.crypto_core.trail.records import (
     ACCOUNT,
     KEY,

@@ -13,19 +13,19 @@ from sqlalchemy import Engine, text
 from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
+from crypto_core.aws.receipts.receipt import Receipt
 from crypto_core.database.tokens.value_hashes import ValueHashes
 from crypto_core.envelope import Format
-from crypto_core.key_names import same_key
 from crypto_core.lists.paging import Query
-from crypto_core.receipts.receipt import Receipt
-from crypto_core.references import TokenRef
-from crypto_core.text.clean_text import clean
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.receipt_questions import OpenedSubject, OpenedSubjects
 from crypto_core.trail.store.request_id_proof import RequestIdProof, note_proof
 from crypto_core.trail.use.receipt_coverage import receipted_tokens
 from crypto_core.trail.use.service import EventUse
+from crypto_core.values.clean_text import clean
+from crypto_core.values.key_names import same_key
+from crypto_core.values.references import TokenRef
 from tests.crypto_core.trail.records import NOW
 from tests.crypto_core.trail.test_receipts import receipt
 from tests.crypto_core.trail.use.test_use_in_the_sandbox import looked_up, past, v1_tokens

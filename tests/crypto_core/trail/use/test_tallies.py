@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from crypto_core.errors import KeydeckError
 from crypto_core.trail.event import UNDATED, TrailEvent
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.arrivals import BEGINNING
+from crypto_core.values.errors import KeydeckError
 from tests.crypto_core.trail.records import KEY, NOW, OTHER_KEY, context, denied, event, read, role, user
 
 

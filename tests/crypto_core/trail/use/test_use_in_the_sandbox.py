@@ -17,19 +17,19 @@ from console.sandbox.endpoint import PastCall
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.traffic import INTRUDER_ADDRESS
 from console.sandbox.world import World
-from crypto_core.cipher import TokenCipher
 from crypto_core.envelope import Format
 from crypto_core.envelope.encryption_context import encryption_context
-from crypto_core.errors import InvalidReferenceError, KeyNotFoundError
+from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.lists.paging import Query
-from crypto_core.references import TokenRef
-from crypto_core.secret import Secret
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.record_reader import read_record
 from crypto_core.trail.sources.files.record_shapes import records_of
 from crypto_core.trail.use.radius import tokens_of
 from crypto_core.trail.use.service import EventUse
 from crypto_core.trail.use.token_timeline import UNNAMED
+from crypto_core.values.errors import InvalidReferenceError, KeyNotFoundError
+from crypto_core.values.references import TokenRef
+from crypto_core.values.secret import Secret
 from tests.platform_rows import connect_slack, put
 
 

@@ -24,12 +24,12 @@ from crypto_core.database.state.anchors.checkpoint_anchors import LARGEST_ANCHOR
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.state.journal_breaks import JournalBreaks
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
-from crypto_core.errors import AbsentAnchorsError, AnchorError, KeydeckError, KmsError, RefusedError
 from crypto_core.guard.consent import Consent
 from crypto_core.guard.signature import Signature
 from crypto_core.lists.new_files import ExportError
 from crypto_core.proof.forms import Anchor, Checkpoint, JournalBreak, SignedEntry
-from crypto_core.text.clean_text import NO_TEXT
+from crypto_core.values.clean_text import NO_TEXT
+from crypto_core.values.errors import AbsentAnchorsError, AnchorError, KeydeckError, KmsError, RefusedError
 from tests.crypto_core.database.state.anchors.authority import Authority, authority
 from tests.crypto_core.database.state.conftest import END_MOVED, fill
 

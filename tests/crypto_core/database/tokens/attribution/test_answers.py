@@ -14,11 +14,11 @@ from console.sandbox.world import World
 from crypto_core import encrypt_token
 from crypto_core.database.tokens.attribution_cache import AttributionCache, KnownAttribution
 from crypto_core.envelope import parse
-from crypto_core.errors import InterruptedRunError
 from crypto_core.findings.finding import Severity
 from crypto_core.lists.coverage import Evidence
 from crypto_core.lists.paging import Query
 from crypto_core.reencryption.plan import Selection
+from crypto_core.values.errors import InterruptedRunError
 from tests.crypto_core.database.tokens.attribution import scene
 from tests.crypto_core.statements import execute, scalar
 from tests.platform_rows import connect_github, put

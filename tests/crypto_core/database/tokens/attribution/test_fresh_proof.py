@@ -17,14 +17,14 @@ from console.sandbox.endpoint import Fault
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from crypto_core import encrypt_token
-from crypto_core.cipher import TokenCipher
 from crypto_core.database.tokens import fresh_proof
 from crypto_core.database.tokens.census import Census, take_census
 from crypto_core.database.tokens.fresh_proof import FreshProver
 from crypto_core.envelope import ENVELOPE_FORMATS, Format, parse, serialise
-from crypto_core.errors import DatabaseError
+from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.lists.coverage import Evidence
-from crypto_core.references import TokenRef
+from crypto_core.values.errors import DatabaseError
+from crypto_core.values.references import TokenRef
 from tests.crypto_core.database.tokens.attribution.scene import OTHER_ARN, adds_up, only, without_header
 from tests.crypto_core.statements import execute, scalar
 from tests.platform_rows import connect_github, connect_slack

@@ -20,7 +20,7 @@ from crypto_core.guard.consent import Consent
 from crypto_core.keys.changes.key_reader import proven_at_risk
 from crypto_core.keys.status import ProblemKind
 from crypto_core.reencryption.plan import Selection, Verb
-from crypto_core.references import TokenRef
+from crypto_core.values.references import TokenRef
 from tests.crypto_core.database.tokens.attribution.scene import only
 from tests.crypto_core.envelope.spellings import published_fields, respelt_value, stored_text
 from tests.crypto_core.statements import scalar

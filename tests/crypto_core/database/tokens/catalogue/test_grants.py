@@ -17,10 +17,10 @@ from crypto_core import encrypt_token
 from crypto_core.database.tokens.catalogue import read_catalogue
 from crypto_core.database.tokens.store import Replacement
 from crypto_core.database.tokens.tables import PLATFORM_TABLES, TokenColumn
-from crypto_core.errors import InvalidReferenceError, MissingGrantError, RefusedError
 from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.plan import Selection, Verb
-from crypto_core.references import RowRef, TokenRef
+from crypto_core.values.errors import InvalidReferenceError, MissingGrantError, RefusedError
+from crypto_core.values.references import RowRef, TokenRef
 from tests.crypto_core.statements import execute
 
 

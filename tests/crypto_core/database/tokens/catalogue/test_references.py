@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from console.container import Container
-from crypto_core.errors import InvalidReferenceError, RowVanishedError
-from crypto_core.references import RowRef, TokenRef, parse_reference
+from crypto_core.values.errors import InvalidReferenceError, RowVanishedError
+from crypto_core.values.references import RowRef, TokenRef, parse_reference
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,10 @@ from crypto_core.database.tokens.attached_code import write_obstacles
 from crypto_core.database.tokens.orders import offered
 from crypto_core.diagnosis.check import CheckOutcome
 from crypto_core.diagnosis.token_columns import token_columns
-from crypto_core.errors import InvalidReferenceError
 from crypto_core.guard.operations import KeydeckRole
 from crypto_core.lists.paging import Query
-from crypto_core.references import RowRef, TokenRef, parse_reference
+from crypto_core.values.errors import InvalidReferenceError
+from crypto_core.values.references import RowRef, TokenRef, parse_reference
 
 PLAINTEXT = "ghp_0123456789abcdefghijABCDEFGHIJ012345"
 NOTES = """

@@ -14,7 +14,7 @@ from crypto_core import encrypt_token
 from crypto_core.guard.consent import Consent
 from crypto_core.lists.paging import Query
 from crypto_core.reencryption.plan import Selection, Verb
-from crypto_core.references import RowRef, TokenRef
+from crypto_core.values.references import RowRef, TokenRef
 from tests.crypto_core.statements import execute
 
 BITBUCKET = (

@@ -13,9 +13,9 @@ from console.sandbox.postgres import OPERATOR
 from console.sandbox.world import World
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.tables import PLATFORM_TABLES, TokenTable
-from crypto_core.errors import InvalidReferenceError
 from crypto_core.lists.paging import Query
-from crypto_core.references import TokenRef
+from crypto_core.values.errors import InvalidReferenceError
+from crypto_core.values.references import TokenRef
 from tests.crypto_core.statements import execute
 
 

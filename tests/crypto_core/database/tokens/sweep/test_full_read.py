@@ -23,7 +23,7 @@ from console.sandbox.postgres import OPERATOR
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.tokens.sweep import full_read, service
 from crypto_core.database.tokens.sweep.full_read import ReadingProgress
-from crypto_core.errors import InterruptedRunError
+from crypto_core.values.errors import InterruptedRunError
 from tests.crypto_core.envelope.spellings import HEADER, drawn_value, published_fields, stored_text
 from tests.crypto_core.statements import execute, scalar
 

@@ -12,7 +12,7 @@ from console.setting_parts import TableSettings
 from crypto_core.database.tokens.sweep.proposals import propose
 from crypto_core.database.tokens.sweep.results import FoundColumn, FoundTable, Sweep
 from crypto_core.database.tokens.tables import PLATFORM_TABLES
-from crypto_core.text.json_records import record_of
+from crypto_core.values.json_records import record_of
 
 COLUMN = FoundColumn("token", "text", {"v1": 3}, begins=3, documents=0, rows=3)
 TABLE = FoundTable("public", "notes", "table", True, "id", "integer", ("name", "org_id"), (COLUMN,))

@@ -14,14 +14,14 @@ from sqlalchemy import Engine, text
 from console.container import Container
 from console.sandbox.postgres import OPERATOR
 from console.sandbox.world import World
-from crypto_core.cancellation import Cancellation
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.sweep import samples
 from crypto_core.database.tokens.sweep.results import Sweep
 from crypto_core.database.tokens.sweep.service import GOOD_FOR, SweepService
-from crypto_core.errors import InterruptedRunError
-from crypto_core.text.json_records import record_of
+from crypto_core.values.cancellation import Cancellation
+from crypto_core.values.errors import InterruptedRunError
+from crypto_core.values.json_records import record_of
 from tests.crypto_core.canary import assert_tells_nothing
 from tests.crypto_core.statements import execute, scalar
 

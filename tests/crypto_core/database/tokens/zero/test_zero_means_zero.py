@@ -29,12 +29,12 @@ from console.settings import Settings, load
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.role_grants import role_grants
 from crypto_core.envelope import DataKey, EnvelopeV1, Format, serialise
-from crypto_core.errors import KeydeckError
 from crypto_core.guard.consent import Consent
 from crypto_core.guard.operations import KeydeckRole
 from crypto_core.reencryption.jobs.model import JobState
 from crypto_core.reencryption.plan import Selection, Verb
-from crypto_core.secret import Secret
+from crypto_core.values.errors import KeydeckError
+from crypto_core.values.secret import Secret
 from tests.conftest import Databases, point_at
 from tests.crypto_core.database.tokens.zero.drawing import Draw, drawn
 from tests.crypto_core.reencryption.jobs.working import jobs_of

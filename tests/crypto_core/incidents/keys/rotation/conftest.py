@@ -22,7 +22,7 @@ from crypto_core.envelope import EnvelopeV1, serialise
 from crypto_core.guard.consent import Consent
 from crypto_core.incidents.keys.rotation.guide import Guide, GuideStep
 from crypto_core.reencryption.plan import Selection, Verb
-from crypto_core.secret import DataKey, Secret
+from crypto_core.values.secret import DataKey, Secret
 from tests.platform_rows import connect_slack
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from crypto_core.errors import KeyNotFoundError, SettingsError
 from crypto_core.incidents.keys.rotation.guide import GuideStepState
+from crypto_core.values.errors import KeyNotFoundError, SettingsError
 from tests.crypto_core.incidents.keys.conftest import statement
 from tests.crypto_core.incidents.keys.rotation.conftest import Stage, told
 

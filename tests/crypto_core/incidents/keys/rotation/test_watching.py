@@ -10,8 +10,8 @@ import pytest
 
 from console.container import Container
 from console.sandbox.sandbox import Sandbox
-from crypto_core.errors import InterruptedRunError, KmsAccessDeniedError, KmsError, KmsInternalError
 from crypto_core.incidents.keys.rotation.guide import SHORTEST_SECONDS, Guide, watch
+from crypto_core.values.errors import InterruptedRunError, KmsAccessDeniedError, KmsError, KmsInternalError
 from tests.crypto_core.incidents.keys.rotation.conftest import Stage
 
 

@@ -10,12 +10,17 @@ from typing import Any
 
 import pytest
 
-from crypto_core.errors import InterruptedRunError, KmsAccessDeniedError, KmsUnreachableError, SettingsError
 from crypto_core.lists.paging import Query
 from crypto_core.trail.coverage_record import CoverageRecord
 from crypto_core.trail.sources.bucket.places import place_at
 from crypto_core.trail.sources.report import PullProgress
 from crypto_core.trail.store import EventStore
+from crypto_core.values.errors import (
+    InterruptedRunError,
+    KmsAccessDeniedError,
+    KmsUnreachableError,
+    SettingsError,
+)
 from tests.crypto_core.trail.sources.amazon import (
     ACCOUNT,
     HERE,

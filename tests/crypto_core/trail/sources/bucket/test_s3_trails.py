@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from console.sandbox.endpoint import ANALYST, EndpointProcess, PastCall
-from crypto_core.errors import KmsAccessDeniedError
 from crypto_core.trail.coverage_record import CoverageRecord
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.pulls import PullBook
+from crypto_core.values.errors import KmsAccessDeniedError
 from tests.crypto_core.trail.sources.amazon import (
     ACCOUNT,
     HERE,

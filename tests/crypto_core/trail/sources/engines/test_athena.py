@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from console.sandbox.endpoint import PLATFORM, EndpointProcess
-from crypto_core import errors
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.trail.coverage_record import CoverageRecord
 from crypto_core.trail.sources.engines import athena as engine
@@ -18,6 +17,7 @@ from crypto_core.trail.sources.engines.athena import AthenaSettings
 from crypto_core.trail.sources.puller import EventPuller
 from crypto_core.trail.sources.report import PullReport
 from crypto_core.trail.store import EventStore
+from crypto_core.values import errors
 from tests.crypto_core.trail.records import KEY, NOW, context, denied, record, user
 from tests.crypto_core.trail.sources.amazon import HERE, THERE, WatchedAws, log_file, log_key, puller
 from tests.crypto_core.trail.sources.engines.engine_server import QUERY, serving

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from crypto_core.aws.kms import KmsApi
-from crypto_core.errors import InvalidFilterError, NotConfirmedError, ReadOnlyError, RefusedError, TrailError
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.lists.filter_language import terms_of
 from crypto_core.trail.event import TrailEvent
@@ -20,6 +19,13 @@ from crypto_core.trail.sources.engines.athena import AthenaSettings
 from crypto_core.trail.sources.engines.pushed_statistics import AthenaStatistics, PushedGroups
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.statistics import FIELDS, MOST_FIELDS, GroupsQuestion, Threshold
+from crypto_core.values.errors import (
+    InvalidFilterError,
+    NotConfirmedError,
+    ReadOnlyError,
+    RefusedError,
+    TrailError,
+)
 from tests.crypto_core.trail.conftest import ALIASES
 from tests.crypto_core.trail.records import (
     KEY,

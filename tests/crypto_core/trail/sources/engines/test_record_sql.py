@@ -14,7 +14,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from sqlalchemy import table
 
-from crypto_core.errors import InvalidFilterError
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.event_sql import EngineStatement, can_be_literal, quoted
 from crypto_core.trail.record_reader import read_record
@@ -22,6 +21,7 @@ from crypto_core.trail.sources.engine_rows import record_of
 from crypto_core.trail.sources.engines.record_sql import RecordTable, question
 from crypto_core.trail.sources.pull_query import PullQuery, asked
 from crypto_core.trail.store.pulls import DeliveryBucket
+from crypto_core.values.errors import InvalidFilterError
 from tests.crypto_core.trail.records import KEY, NOW, OTHER_KEY, context, denied, record, role, user
 from tests.crypto_core.trail.sources.engines.trino import COLUMNS, cloudtrail_row, rows_of, trino
 

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-from crypto_core.key_names import AccountRegion
 from crypto_core.trail.columns import moment
 from crypto_core.trail.coverage_record import CoverageRecord
 from crypto_core.trail.sources.digest_files import keys_in_file, keys_of
@@ -21,6 +20,7 @@ from crypto_core.trail.sources.files.event_files import FileImport
 from crypto_core.trail.sources.files.import_report import cover_by_names, cover_proved
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.pulls import PullBook
+from crypto_core.values.key_names import AccountRegion
 from tests.crypto_core.trail.sources.amazon import ACCOUNT, HERE, dated, log_file
 from tests.crypto_core.trail.sources.bucket.digest_chain import KEY, OTHER_KEY, Chain, public
 

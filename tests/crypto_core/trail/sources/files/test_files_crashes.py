@@ -16,11 +16,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from crypto_core.errors import EventStoreError
 from crypto_core.lists.paging import Query
 from crypto_core.trail.record_compression import unpack
 from crypto_core.trail.sources.files.event_files import FileImport
 from crypto_core.trail.store import EventStore
+from crypto_core.values.errors import EventStoreError
 from tests.crypto_core.trail.records import record
 from tests.crypto_core.trail.sources.files.test_files import put
 

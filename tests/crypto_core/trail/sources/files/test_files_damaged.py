@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from crypto_core.archives.streams import BLOCK
 from crypto_core.lists.paging import Query
+from crypto_core.trail.archives.streams import BLOCK
 from crypto_core.trail.sources.files.decoder import records_in
 from crypto_core.trail.sources.files.event_files import FileImport
 from crypto_core.trail.sources.files.packed_logs import UnreadableError, unpacked

@@ -20,13 +20,13 @@ from typing import Any
 
 import pytest
 
-from crypto_core.errors import EventStoreError
 from crypto_core.lists.paging import Query
 from crypto_core.trail.sources.files import event_files, reader_process
 from crypto_core.trail.sources.files.event_files import Batches, FileImport
 from crypto_core.trail.sources.files.import_report import ImportProgress, ImportReport
 from crypto_core.trail.sources.files.readers import Answer, Readers
 from crypto_core.trail.store import EventStore
+from crypto_core.values.errors import EventStoreError
 from tests.crypto_core.trail.records import record
 from tests.crypto_core.trail.sources.files.test_files import counts, put
 from tests.crypto_core.trail.sources.files.test_files_crashes import gone, reading_for

@@ -1,1 +1,0 @@
-"""Text that is safe to show: foreign text made inert, counted nouns."""

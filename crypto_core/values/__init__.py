@@ -1,0 +1,1 @@
+"""What every room speaks in: cleaned text, errors, secrets, references, names of keys."""
