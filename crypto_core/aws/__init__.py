@@ -1,1 +1,1 @@
-"""AWS over boto3: KMS, sessions, the clock, failures and what helps, other Regions, the signer."""
+"""AWS over boto3: KMS, receipts of its calls, sessions, the clock, failures and what helps, other Regions."""

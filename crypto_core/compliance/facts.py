@@ -30,8 +30,8 @@ _LINE = 600
 class AlgorithmFact:
     """One algorithm in one use; an algorithm in several uses is there once for each.
 
-    `name` to `standard` are those of `crypto_core.compliance.algorithms.algorithm.Algorithm`: sizes and strength in
-    bits, category 0 to 5, None where no standard says. `primitive` has CycloneDX's names.
+    `name` to `standard` are those of `algorithms.algorithm.Algorithm`: sizes and strength in bits, category
+    0 to 5, None where no standard says. `primitive` has CycloneDX's names.
     """
 
     name: CleanText

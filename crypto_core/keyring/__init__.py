@@ -1,1 +1,1 @@
-"""Data keys from KMS: made, opened, checked, kept for a while within bounds."""
+"""Data keys from KMS: made, opened, checked, kept for a while within bounds; the cipher over them."""
