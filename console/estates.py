@@ -21,9 +21,9 @@ SHARED = frozenset(
         *("browser_user", "dev_key", "databases", "estates", "keys", "theme", "refresh", "reduced_motion"),
         *("log_file", "token_index", "rotation_days", "material_days", "events_days", "anchor_days"),
         *("tsa_url", "tsa_certificates", "approvals", "approval_minutes", "notify", "github_url"),
-        *("slack_url", "atlassian_url", "github_client_id", "github_client_secret", "runbooks", "controls"),
+        *("slack_url", "atlassian_url", "provider_urls", "github_client_id", "github_client_secret"),
         *("github_audit_token", "slack_audit_token", "atlassian_audit_token", "drill_days", "review_days"),
-        *("evidence_days", "tables", "extensions", "user_commands", "columns"),
+        *("evidence_days", "runbooks", "controls", "tables", "extensions", "user_commands", "columns"),
     }
 )
 """Settings that every estate has alike. What is in none of these tables no estate inherits."""

@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, NoDecode
 
 from crypto_core.database.connection.urls import masked_url
 from crypto_core.database.tokens.tables import PLATFORM_TABLES, TokenTable
+from crypto_core.envelope import TOKENS_OF
 from crypto_core.envelope.encryption_context import require_binding
 from crypto_core.providers.endpoints import base_url
 from crypto_core.values.clean_text import clean
@@ -83,6 +84,18 @@ KeyEnds = Annotated[dict[str, AwareDatetime], NoDecode, BeforeValidator(_ends), 
 KeyNames = Annotated[Names, checked_by(_key_names)]
 Binding = Annotated[str | None, checked_by(require_binding)]
 BaseUrl = Annotated[str, checked_by(lambda url: base_url(url) if url else url)]
+OF_OWN_URLS = ("github", "slack", "atlassian")
+"""Providers whose base URL is a setting of its own."""
+
+
+def _further(urls: dict[str, str]) -> dict[str, str]:
+    for name in urls:
+        if (own := TOKENS_OF.get(name)) in OF_OWN_URLS:
+            raise SettingsError(f"{name} has a setting of its own: {own}_url.")
+    return urls
+
+
+ProviderUrls = Annotated[dict[str, BaseUrl], checked_by(_further)]
 
 
 class AddedSettings(BaseModel, frozen=True):

@@ -18,6 +18,7 @@ from pydantic_settings.exceptions import SettingsError as SettingsSourceError
 from console.capabilities import OWN_TOOLS, manifests, not_installed, placed
 from console.own_folders import FILE_VARIABLE, settings_file
 from console.setting_parts import (
+    OF_OWN_URLS,
     AddedSettings,
     BaseUrl,
     Binding,
@@ -29,6 +30,7 @@ from console.setting_parts import (
     KeyName,
     KeyNames,
     Names,
+    ProviderUrls,
     TableSettings,
     UserCommandSettings,
     checked_by,
@@ -264,6 +266,11 @@ class CoreSettings(BaseSettings):
     each connection's own site.
     """
 
+    provider_urls: ProviderUrls = Field({}, validation_alias="KEYDECK_PROVIDER_URLS")
+    """Where any other provider is asked, by its name: a table in the file, else JSON; https, or http on this
+    machine.
+    """
+
     github_client_id: str = Field(
         "", validation_alias="KEYDECK_GITHUB_CLIENT_ID", pattern="^[A-Za-z0-9_.-]*$", max_length=100
     )
@@ -408,13 +415,8 @@ class CoreSettings(BaseSettings):
 
     @property
     def endpoints(self) -> Endpoints:
-        return Endpoints(
-            self.github_url,
-            self.slack_url,
-            self.atlassian_url,
-            self.github_client_id,
-            self.github_client_secret,
-        )
+        own = {name: getattr(self, f"{name}_url") for name in OF_OWN_URLS}
+        return Endpoints(own | self.provider_urls, self.github_client_id, self.github_client_secret)
 
     def audit_token(self, provider: str) -> str:
         """Return the token that reads a provider's audit log, "" where none is set."""

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from console.capabilities import not_installed
 from console.lazy_services import deferred_property
-from crypto_core.values.errors import RefusedError
+from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import RefusedError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,9 +78,12 @@ class TokenServices:
 
     @deferred_property
     def asking(self) -> TokenAsking:
+        from crypto_core.providers.registry import provider_named
         from crypto_core.providers.token_dispatch import TokenAsking
 
         base = self.base
+        if unknown := [name for name in base.settings.provider_urls if provider_named(name) is None]:
+            raise SettingsError(f"Setting provider_urls: no provider {clean(unknown[0], 60)!r} is known.")
         return TokenAsking(base.inventory, base.store, base.catalogue, self.opener, base.settings.endpoints)
 
     @deferred_property

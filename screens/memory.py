@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from crypto_core.envelope import PROVIDER_PREFIXES, STORED_PREFIXES
+from crypto_core.envelope import STORED_PREFIXES
+from crypto_core.envelope.issuers import TOKEN_PREFIXES
 
 KEPT = 100
 KEPT_DAYS = 60
 KEPT_PLACES = 20
 """Of how many databases, and of how many days of each, the count of protected tokens is kept."""
 _LONGEST = 2000
-_SECRET = (*(p for ps in PROVIDER_PREFIXES.values() for p in ps), *STORED_PREFIXES.values())
+_SECRET = (*TOKEN_PREFIXES, *STORED_PREFIXES.values())
 
 
 def may_be_remembered(text: str) -> bool:

@@ -9,7 +9,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,7 @@ from console.sandbox.world import World
 from console.settings import load
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.state.installation import install, require_schema
+from crypto_core.providers.endpoints import Endpoints
 from crypto_core.reencryption.bulk import engine as bulk_engine
 from crypto_core.values.errors import MissingSchemaError
 from crypto_core.values.references import TokenRef
@@ -271,6 +272,11 @@ def providers(sandbox: Sandbox) -> Iterator[ProviderControl]:
 
 
 @pytest.fixture
+def endpoints(providers: ProviderControl) -> Endpoints:
+    return Endpoints(providers.urls)
+
+
+@pytest.fixture
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs that wait for KMS to come back do so for moments."""
     monkeypatch.setattr(bulk_engine, "PATIENCE_SECONDS", 0.5)
@@ -363,12 +369,17 @@ def point_at(
         "KEYDECK_EVENTS_FILE": str(folder / "events.sqlite"),
         "XDG_STATE_HOME": str(folder / "state"),
     }
+    use_settings(settings, monkeypatch)
+    return settings
+
+
+def use_settings(settings: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the process's environment have these settings of AWS, PostgreSQL and Keydeck, and no others."""
     for name in list(os.environ):
         if name.startswith(("AWS_", "KEYDECK_", "PG")) or name in ("DATABASE_URL", "DEV_ENCRYPTION_KEY"):
             monkeypatch.delenv(name)
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
-    return settings
 
 
 def _as(url: str, database: str) -> str:

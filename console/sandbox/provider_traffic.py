@@ -17,6 +17,8 @@ from console.sandbox.providers_control import ProviderControl
 from console.sandbox.rows import plan_rows
 from console.sandbox.traffic import DAYS, intrusion_begins
 from console.sandbox.world import GeneratedToken, World
+from crypto_core.database.tokens.tables import PLATFORM_TABLES
+from crypto_core.envelope import TOKENS_OF
 from crypto_core.values.references import TokenRef
 
 USES_PER_CONNECTION = 0.6
@@ -30,12 +32,7 @@ NEW_EGRESS = "203.0.113.202"
 PLATFORM_CLIENT = "platform-api/4.2 httpx/0.27"
 INTRUDER_EGRESS, INTRUDER_CLIENT = "198.51.100.23", "python-requests/2.31.0"
 _BROWSER = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) Safari/605.1.15"
-_PROVIDER = {
-    "gh_connection": "github",
-    "slack_connection": "slack",
-    "jira_connection": "atlassian",
-    "confluence_connection": "atlassian",
-}
+_PROVIDER = {table.name: TOKENS_OF.get(table.provider, "") for table in PLATFORM_TABLES}
 _PLACE = {
     "gh_connection": "org_id",
     "slack_connection": "team_id",

@@ -12,6 +12,7 @@ from console.sandbox.audit_logs import AUDIT_TOKEN
 from console.sandbox.endpoint.control import LOCAL
 from console.sandbox.endpoint.control_access import TOKEN_HEADER
 from console.sandbox.providers import PREFIX, ProviderCall, ProviderFault
+from console.setting_parts import OF_OWN_URLS
 from crypto_core.values.references import TokenRef
 from crypto_core.values.secret import Secret
 
@@ -27,12 +28,18 @@ class ProviderControl:
         self._token = token
         self._url = endpoint_url.rstrip("/") + PREFIX
 
+    @property
+    def urls(self) -> dict[str, str]:
+        """The base URL here of every provider, so that none is asked at its own."""
+        from crypto_core.providers.registry import own_providers
+
+        names = {*OF_OWN_URLS, *(name for name, one in own_providers().items() if one.base)}
+        return {name: f"{self._url}{name}" for name in sorted(names)}
+
     def settings(self) -> dict[str, str]:
-        return {
-            "KEYDECK_GITHUB_URL": f"{self._url}github",
-            "KEYDECK_SLACK_URL": f"{self._url}slack",
-            "KEYDECK_ATLASSIAN_URL": f"{self._url}atlassian",
-        }
+        urls = self.urls
+        own = {f"KEYDECK_{name.upper()}_URL": urls.pop(name) for name in OF_OWN_URLS}
+        return own | {"KEYDECK_PROVIDER_URLS": json.dumps(urls)}
 
     @staticmethod
     def audit_settings() -> dict[str, str]:

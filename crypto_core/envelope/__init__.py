@@ -37,9 +37,7 @@ from crypto_core.envelope.formats import (
     KEY_NAMED,
     MARK_CHARACTERS,
     MARKS,
-    PROVIDER_PREFIXES,
     STORED_PREFIXES,
-    TOKENS_OF,
     Classification,
     Format,
     at_least,
@@ -47,6 +45,7 @@ from crypto_core.envelope.formats import (
     bound_format,
     classify,
 )
+from crypto_core.envelope.issuers import PROVIDER_PREFIXES, TOKENS_OF
 from crypto_core.envelope.v1 import EnvelopeV1
 from crypto_core.envelope.v2 import EnvelopeV2, EnvelopeV2Bound
 from crypto_core.values.counts import counted

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from crypto_core.envelope.fields import lenient_fields
+from crypto_core.envelope.issuers import PROVIDER_PREFIXES
 
 
 class Format(StrEnum):
@@ -92,20 +93,10 @@ MARK_CHARACTERS = 4
 KEY_NAMED = "WVhKd"
 """What follows the mark where an envelope names its key: base64 of the base64 of "arn:"."""
 
-PROVIDER_PREFIXES: dict[str, tuple[str, ...]] = {
-    "github": ("github_pat_", "ghp_", "gho_", "ghu_", "ghs_", "ghr_"),
-    "slack": ("xoxb-", "xoxp-", "xoxa-", "xoxe-", "xoxe.", "xoxr-", "xoxs-", "xapp-"),
-    "atlassian": ("ATATT3", "ATCTT3"),
-}
-"""What the providers' tokens begin with, by provider: a stored value like that is plaintext."""
-
-TOKENS_OF = {**{name: name for name in PROVIDER_PREFIXES}, "jira": "atlassian", "confluence": "atlassian"}
-"""Whose tokens a row has, by the provider that the row names."""
-
 
 @dataclass(frozen=True, slots=True)
 class Classification:
-    """What a stored value is. `provider` is set for plaintext: github, slack or atlassian."""
+    """What a stored value is. `provider` is set for plaintext: the name of its issuer."""
 
     format: Format
     provider: str | None = None

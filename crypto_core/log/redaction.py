@@ -15,7 +15,8 @@ import unicodedata
 from collections.abc import Callable, Iterable
 from urllib.parse import unquote
 
-from crypto_core.envelope.formats import PROVIDER_PREFIXES, STORED_PREFIXES
+from crypto_core.envelope import STORED_PREFIXES
+from crypto_core.envelope.issuers import TOKEN_PREFIXES
 
 _BASE64 = r"[A-Za-z0-9+/_-]"
 """Standard and URL-safe."""
@@ -54,11 +55,7 @@ _TURNS = 5
 
 _WORD = re.compile(r"\S+")
 
-_PROVIDER = re.compile(
-    "(?:"
-    + "|".join(re.escape(prefix) for prefixes in PROVIDER_PREFIXES.values() for prefix in prefixes)
-    + r")[A-Za-z0-9_.=%+/~-]+"
-)
+_PROVIDER = re.compile("(?:" + "|".join(map(re.escape, TOKEN_PREFIXES)) + r")[A-Za-z0-9_.=%+/~-]+")
 _ENVELOPE = re.compile(
     "(?:"
     + "|".join(map(re.escape, STORED_PREFIXES.values()))

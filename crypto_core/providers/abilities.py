@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, fields, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -55,21 +55,15 @@ class Repositories(JsonRecord):
     writable: int = 0
     """Those to which its account may push."""
     administered: int = 0
-    whole: bool = True
+    whole: bool = field(default=True, kw_only=True)
 
     @property
     def closed(self) -> int:
         return self.private + self.internal
 
     def __add__(self, other: Repositories) -> Repositories:
-        return Repositories(
-            self.public + other.public,
-            self.private + other.private,
-            self.internal + other.internal,
-            self.writable + other.writable,
-            self.administered + other.administered,
-            whole=self.whole and other.whole,
-        )
+        sums = (one + more for one, more in zip(astuple(self)[:-1], astuple(other)[:-1], strict=True))
+        return Repositories(*sums, whole=self.whole and other.whole)
 
     def __str__(self) -> str:
         parts = (f"{self.public:,} public", f"{self.private:,} private")
@@ -223,28 +217,16 @@ class AbilityDraft:
         self.whole = self.whole and not again
 
     def finished(self, said: Said) -> TokenAbilities:
+        names = (one.name for one in fields(TokenAbilities))
+        alike = {name: getattr(self, name) for name in names if hasattr(self, name)}
+        alike |= {name: tuple(alike[name]) for name in ("permissions", "places", "inferred")}
         return TokenAbilities(
-            self.target.ref,
-            self.target.provider,
-            self.at,
-            said.liveness,
-            clean(said.reason),
-            kind=self.kind,
+            **alike | {"not_known": tuple(NotKnown(what, why) for what, why in self.not_known.items())},
+            ref=self.target.ref,
+            provider=self.target.provider,
+            liveness=said.liveness,
+            reason=clean(said.reason),
             whose=said.whose,
-            scopes=self.scopes,
-            permissions=tuple(self.permissions),
-            places=tuple(self.places),
-            places_whole=self.places_whole,
-            repositories=self.repositories,
-            projects=self.projects,
-            reads_private=self.reads_private,
-            writes=self.writes,
-            admin=self.admin,
-            expires=self.expires,
-            lasts=self.lasts,
-            inferred=tuple(self.inferred),
-            not_known=tuple(NotKnown(what, why) for what, why in self.not_known.items()),
-            whole=self.whole,
         )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Event, Lock
+from typing import TypeVar
 
 from crypto_core.providers.answers import Liveness
 from crypto_core.providers.messages import NoAnswer, ProviderAnswer, Said, Target, unknown
@@ -15,6 +16,7 @@ from crypto_core.values.errors import InterruptedRunError
 from crypto_core.values.references import TokenRef
 from crypto_core.values.secret import Secret
 
+_Item = TypeVar("_Item")
 WORKERS = 8
 _BUSY = "asked too often"
 
@@ -119,11 +121,11 @@ def _can_be_asked(target: Target, token: Secret) -> bool:
     return not isinstance(question_of(target, token.reveal()), str)
 
 
-def in_turn(refs: Iterable[TokenRef], one: Callable[[TokenRef], object]) -> None:
-    """Call `one` for each reference, several at a time; the first failure ends what has not begun."""
+def in_turn(items: Iterable[_Item], one: Callable[[_Item], object]) -> None:
+    """Call `one` for each item, several at a time; the first failure ends what has not begun."""
     with ThreadPoolExecutor(max_workers=WORKERS) as pool:
         try:
-            for _ in pool.map(one, refs):
+            for _ in pool.map(one, items):
                 pass
         except BaseException:  # raised again: what has not begun is not begun
             pool.shutdown(wait=True, cancel_futures=True)

@@ -21,8 +21,7 @@ _SENDABLE = re.compile(r"[\x21-\x7e]{1,16384}")
 class Target:
     """Whom to ask about a token: its provider, the base URL to go to, and what else the row gives.
 
-    `provider` is github, slack, jira or confluence. `forwarded` is the site's own host where all calls of
-    Atlassian's go to a configured URL.
+    `forwarded` is the site's own host where all calls of a provider's sites go to a configured URL.
     """
 
     ref: TokenRef
@@ -107,8 +106,6 @@ class RevocationMethod:
 
 
 REFRESH_COLUMN = "refresh_token"
-REFRESH_PREFIXES = ("ghr_", "xoxr-", "xoxe-")
-"""`xoxe.xoxb-` and `xoxe.xoxp-` are access tokens that expire."""
 NEVER_ASKED = "a refresh token can only be used, not asked about"
 
 

@@ -20,7 +20,6 @@ from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent, require
 from crypto_core.guard.guard import Guard
 from crypto_core.guard.guarded_change import Ended, GuardedChange, Outcome, Run
-from crypto_core.providers import github
 from crypto_core.providers.answers import (
     ByHand,
     HashedQuery,
@@ -33,6 +32,7 @@ from crypto_core.providers.answers import (
 )
 from crypto_core.providers.liveness_checks import BusyHosts, PollingLimits, ask, asked_of
 from crypto_core.providers.messages import Said, Target, unknown
+from crypto_core.providers.registry import provider_of
 from crypto_core.providers.revocation import Revocation, RevocationDraft, asked_digest, draft
 from crypto_core.providers.token_dispatch import TokenAsking, all_to_send, hosts, never_asked, target_of, wipe
 from crypto_core.providers.transport import Clock, Transport
@@ -242,21 +242,21 @@ class ProviderService:
         return replace(result, unjournaled=unjournaled)
 
     def hashed_queries(self, refs: tuple[TokenRef, ...]) -> tuple[HashedQuery, ...]:
-        """Return the audit log query of each GitHub token; those that don't open have none.
+        """Return the audit log query of each token whose provider has one; those that don't open have none.
 
         Raises InvalidReferenceError, RowVanishedError, DatabaseError, KmsError.
         """
-        of_github = [
-            row.ref
+        asked = {
+            row.ref: query
             for row in self._asking.rows(refs)
             if isinstance(target := target_of(row, self._asking.endpoints), Target)
-            and target.provider == "github"
-        ]
-        opened = all_to_send(self._asking.opener, self._asking.store.read_many(of_github))
+            and (query := provider_of(target).log_query) is not None
+        }
+        opened = all_to_send(self._asking.opener, self._asking.store.read_many(list(asked)))
         try:
             return tuple(
-                HashedQuery(ref, github.hashed_query(token.reveal()))
-                for ref in of_github
+                HashedQuery(ref, query(token.reveal()))
+                for ref, query in asked.items()
                 if isinstance(token := opened.get(ref), Secret)
             )
         finally:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hmac
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Event, Lock
 from urllib.parse import urlsplit
@@ -37,7 +36,7 @@ def target_of(row: InventoryRow, endpoints: Endpoints) -> Target | ByHand:
         return ByHand(row.ref, provider.name if provider else row.provider, why)
     if provider is None:
         return ByHand(row.ref, row.provider, "Keydeck knows no way to ask this provider")
-    return provider.target(row, endpoints)
+    return provider.target_of(row, endpoints)
 
 
 def not_asked_before_opening(row: InventoryRow, target: Target) -> str:
@@ -66,9 +65,6 @@ def hosts(targets: tuple[Target, ...] | list[Target]) -> tuple[str, ...]:
 def _told(base: str) -> str:
     # Without encryption only on this machine, and then that is worth seeing.
     return base if urlsplit(base).scheme == "http" else host_of(base)
-
-
-_WORKERS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +106,7 @@ def all_to_send(
         opened[token.ref] = to_send(opener, token)
 
     try:
-        with ThreadPoolExecutor(max_workers=_WORKERS) as pool:
-            for _ in pool.map(one, stored):
-                pass
+        in_turn(stored, one)
     except BaseException:  # raised again: no opened token is left behind
         wipe(opened)
         raise

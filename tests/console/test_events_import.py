@@ -23,6 +23,7 @@ from crypto_core.lists.paging import Query
 from crypto_core.trail.record_reader import load as load_record
 from crypto_core.trail.record_reader import read_record
 from tests.conftest import run_here as keydeck
+from tests.conftest import use_settings
 from tests.crypto_core.trail.records import record
 from tests.crypto_core.trail.sources.bucket.digest_chain import KEY, Chain, public
 from tests.crypto_core.trail.sources.hostile import NASTY, hostile
@@ -36,12 +37,8 @@ KEYS = {"files", "records", "new", "duplicates", "kms", "failed", "by_file_names
 @pytest.fixture
 def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Neither database nor AWS is set; a folder to put files in."""
-    for name in list(os.environ):
-        if name.startswith(("AWS_", "KEYDECK_", "PG")) or name == "DATABASE_URL":
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("KEYDECK_EVENTS_FILE", str(tmp_path / "events.sqlite"))
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("HOME", str(tmp_path))
+    events = {"KEYDECK_EVENTS_FILE": str(tmp_path / "events.sqlite"), "HOME": str(tmp_path)}
+    use_settings(events | {"AWS_EC2_METADATA_DISABLED": "true"}, monkeypatch)
     folder = tmp_path / "files"
     folder.mkdir()
     return folder

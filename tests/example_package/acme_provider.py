@@ -35,8 +35,8 @@ def _read_scopes(draft: AbilityDraft, answer: ProviderAnswer) -> None:
 
 
 PROVIDER = Provider(
-    "acme-git",
-    target=lambda row, endpoints: Target(row.ref, "acme-git", BASE),
+    name="acme-git",
+    base=BASE,
     question=_question,
     said=_said,
     abilities=AbilityQuestions(first=_read_scopes),

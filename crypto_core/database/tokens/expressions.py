@@ -35,6 +35,7 @@ from crypto_core.envelope import (
     Envelope,
     Format,
 )
+from crypto_core.envelope.issuers import TOKEN_PREFIXES
 
 Text_ = sa.ColumnElement[Any]
 
@@ -90,13 +91,12 @@ def apart(statement: sa.Select[Any]) -> sa.Subquery:
 @_kept
 def format_of(stored: Text_) -> Text_:
     """As `Format`'s text. NULL is no token: leave it out before."""
-    plaintexts = [prefix for prefixes in PROVIDER_PREFIXES.values() for prefix in prefixes]
     return sa.case(
         (stored == "", sa.literal(Format.EMPTY.value)),
         (sa.or_(_begins_as_v1(stored), is_respelt(stored)), sa.literal(Format.V1.value)),
         *((sa.func.starts_with(stored, STORED_PREFIXES[f]), sa.literal(f.value)) for f in ENVELOPE_FORMATS),
         (sa.func.starts_with(stored, STORED_PREFIXES[Format.DEV]), sa.literal(Format.DEV.value)),
-        (starts_with_any(stored, plaintexts), sa.literal(Format.PLAINTEXT.value)),
+        (starts_with_any(stored, TOKEN_PREFIXES), sa.literal(Format.PLAINTEXT.value)),
         else_=sa.literal(Format.UNRECOGNISED.value),
     )
 

@@ -22,7 +22,7 @@ from crypto_core.values.references import TokenRef
 class InventoryRow(JsonRecord):
     """One token without its value.
 
-    `plaintext_provider` is whose plaintext it is (github, slack, atlassian), told by its prefix.
+    `plaintext_provider` is whose plaintext it is (an issuer), told by its prefix.
     `characters` is the stored value's length. `key_arn` and `key_material_id` come from attribution.
     `shown` are (column, text) pairs that help to recognise the row; those of `altered` columns are not what
     is stored, but cleaned or cut: nothing is to be done by them.

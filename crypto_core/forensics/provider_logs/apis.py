@@ -15,7 +15,8 @@ from typing import Any
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 from crypto_core.forensics.provider_logs.event import milliseconds_of
-from crypto_core.providers.endpoints import ATLASSIAN, SLACK, Endpoints
+from crypto_core.providers.builtin.atlassian import ATLASSIAN
+from crypto_core.providers.endpoints import GITHUB, SLACK, Endpoints
 from crypto_core.providers.messages import ProviderAnswer, Request, bearer, unexpected
 from crypto_core.values.errors import SettingsError
 
@@ -136,7 +137,7 @@ LOG_APIS: Mapping[str, LogApi] = {
             "GitHub organisation",
             "KEYDECK_GITHUB_AUDIT_TOKEN",
             "the scope read:audit_log, of an owner of the organisation",
-            base=lambda endpoints: endpoints.github,
+            base=lambda endpoints: endpoints.of("github", GITHUB),
             path="/orgs/{name}/audit-log?phrase=created%3A{begin}..{end}&include=all&order=asc&per_page=100",
             position="after",
             records="",
@@ -150,7 +151,7 @@ LOG_APIS: Mapping[str, LogApi] = {
             "Slack organisation",
             "KEYDECK_SLACK_AUDIT_TOKEN",
             "the scope auditlogs:read, of an owner of an Enterprise organisation",
-            base=lambda endpoints: _SLACK_AUDIT if endpoints.slack == SLACK else endpoints.slack,
+            base=lambda e: _SLACK_AUDIT if e.of("slack", SLACK) == SLACK else e.of("slack"),
             path="/audit/v1/logs?oldest={oldest}&latest={latest}&limit=200",
             position="cursor",
             records="entries",
@@ -165,7 +166,7 @@ LOG_APIS: Mapping[str, LogApi] = {
             "Atlassian organisation's id",
             "KEYDECK_ATLASSIAN_AUDIT_TOKEN",
             "an API key of the organisation with the scope read:events:admin",
-            base=lambda endpoints: endpoints.atlassian or ATLASSIAN,
+            base=lambda endpoints: endpoints.of("atlassian", ATLASSIAN),
             path="/admin/v1/orgs/{name}/events?from={from_ms}&to={to_ms}&limit=200",
             position="cursor",
             records="data",

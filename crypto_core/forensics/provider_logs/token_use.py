@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from threading import Event
 from urllib.parse import urlsplit
 
 from crypto_core.database.tokens.inventory import InventoryRow
+from crypto_core.envelope import TOKENS_OF
 from crypto_core.forensics.provider_logs.event import ProviderEvent
+from crypto_core.forensics.provider_logs.mappings import PROVIDERS
 from crypto_core.forensics.provider_logs.store import CoverBook, EventChoice, ProviderLog, uncovered
 from crypto_core.forensics.provider_logs.suspicion import BEFORE_USE, NEW, Opener, UseJudge
 from crypto_core.forensics.provider_logs.token_hashes import KnownHash, TokenHashBook
@@ -41,28 +43,14 @@ class TokenPlace:
     named: tuple[str, ...] = ()
 
 
-_LOG_OF: Mapping[str, str] = {
-    "github": "github",
-    "slack": "slack",
-    "jira": "atlassian",
-    "confluence": "atlassian",
-}
-_COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "slack": ("team_id",),
-    "atlassian": ("cloud_base_url", "base_url"),
-    "github": (),
-}
-
-
 def place_of(row: InventoryRow) -> TokenPlace | None:
     """Return where a row's token is used; None for a provider whose audit log isn't read."""
-    own = dict(row.shown).get("provider", "")
-    provider = provider_of_row(own.lower() or row.provider)
-    log = _LOG_OF.get(provider.name) if provider is not None else None
-    if log is None:
-        return None
     shown = dict(row.shown)
-    told = [shown[name] for name in _COLUMNS[log] if shown.get(name) and name not in row.altered]
+    provider = provider_of_row(shown.get("provider") or row.provider)
+    log = TOKENS_OF.get(provider.name) if provider is not None else None
+    if provider is None or log not in PROVIDERS:
+        return None
+    told = [shown[name] for name in provider.places if shown.get(name) and name not in row.altered]
     return TokenPlace(log, tuple(name for name in map(_name, told) if name))
 
 

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from crypto_core.database.tokens.token_patterns import LEAST_OF_A_TOKEN
-from crypto_core.envelope import MAX_TOKEN_BYTES, PROVIDER_PREFIXES, classify
+from crypto_core.envelope import MAX_TOKEN_BYTES, classify
+from crypto_core.envelope.issuers import ISSUERS, TokenIssuer
 from crypto_core.forensics.token_search.target_tokens import (
     HASH_FIELD,
     MOST_WANTED,
@@ -208,26 +209,16 @@ def _whole_token(run: str) -> str:
     return ".".join(parts) if len(parts) == 3 and parts[1].startswith(_JWT) and parts[2] else ""
 
 
-def _behind(prefixes: tuple[str, ...], letters: str) -> str:
-    return f"(?:{'|'.join(map(re.escape, prefixes))}){letters}"
+def _shape(issuer: TokenIssuer) -> str:
+    """A token by its beginning. Whatever begins matches: none is read twice."""
+    parts = rf"(?:\.[A-Za-z0-9_-]{_MANY})*" if issuer.dotted else ""
+    return f"(?:{'|'.join(map(re.escape, issuer.prefixes))})[{issuer.characters}]{_MANY}{parts}"
 
 
 _MANY = f"{{{LEAST_OF_A_TOKEN},}}"
-_OF_PROVIDERS = {
-    "github": rf"[A-Za-z0-9_]{_MANY}(?:\.[A-Za-z0-9_-]{_MANY})*",
-    "slack": rf"[A-Za-z0-9-]{_MANY}",
-    "atlassian": rf"[A-Za-z0-9_=-]{_MANY}",
-}
-"""What stands behind the beginning of a provider's tokens. Whatever begins matches: none is read twice."""
 _JWT = "eyJ"
 """RFC 7519: JSON in base64. Atlassian's OAuth 2.0 tokens are such."""
-_KINDS = [
-    *(
-        _behind(known, _OF_PROVIDERS.get(name, rf"[A-Za-z0-9_-]{_MANY}"))
-        for name, known in PROVIDER_PREFIXES.items()
-    ),
-    rf"{_JWT}[A-Za-z0-9_.-]{_MANY}",
-]
+_KINDS = [*map(_shape, ISSUERS.values()), rf"{_JWT}[A-Za-z0-9_.-]{_MANY}"]
 _SHAPES = re.compile(rf"(?:(?<![A-Za-z0-9])|(?<=%[0-9A-Fa-f]{{2}}))(?:{'|'.join(_KINDS)})")
 _HASHES = re.compile(r"hashed_token[\"']?\s*[:=]\s*[\"']?([A-Za-z0-9+/]{43}=)")
 _FIELDS = re.compile(rf'"(?:[Ss]ecret|[Rr]aw)"\s*:\s*"([^"\\\s]{{{_LEAST_BY_FIELD},{MAX_TOKEN_BYTES}}})"')

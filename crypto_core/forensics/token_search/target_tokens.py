@@ -14,7 +14,8 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from crypto_core.envelope import MAX_TOKEN_BYTES, PROVIDER_PREFIXES
+from crypto_core.envelope import MAX_TOKEN_BYTES
+from crypto_core.envelope.issuers import TOKEN_PREFIXES
 from crypto_core.reencryption.replacing_token.validation import why_no_token
 from crypto_core.values.counts import counted, listed
 from crypto_core.values.errors import InvalidTokenError
@@ -33,7 +34,7 @@ _SHOWN_LINES = 5
 class WantedToken:
     """A token that is looked for: itself, or the SHA-256 of it; both where a text may be either.
 
-    `issuer` is whose it is (github, slack, atlassian), "" where its beginning does not tell. `lines` are the
+    `issuer` is whose it is, "" where its beginning does not tell. `lines` are the
     lines of a file that it stands in, where these are not its number alone.
     """
 
@@ -102,8 +103,7 @@ def why_not_wanted(token: str) -> str:
 def _beginning(token: Secret) -> str:
     """The prefix of its provider's that a token begins with, as a word."""
     text = token.reveal()
-    prefixes = (p for known in PROVIDER_PREFIXES.values() for p in known if text.startswith(p))
-    return next(prefixes, "").rstrip("_-.")
+    return next(filter(text.startswith, TOKEN_PREFIXES), "").rstrip("_-.")
 
 
 BLANKS = b" \t\r\n\v\f"

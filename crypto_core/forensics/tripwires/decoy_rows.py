@@ -10,7 +10,7 @@ import re
 import string
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from random import SystemRandom
@@ -24,6 +24,7 @@ from crypto_core.database.tokens.expressions import columns_of, id_text, is_enve
 from crypto_core.database.tokens.tables import TokenTable
 from crypto_core.database.tokens.token_source import without_decoys
 from crypto_core.envelope import Format, classify, parse
+from crypto_core.envelope.issuers import issuer_of
 from crypto_core.forensics.tripwires.rows import ColumnShape, TableShape
 from crypto_core.values.errors import EnvelopeError, RefusedError
 from crypto_core.values.secret import Secret
@@ -223,16 +224,13 @@ def _length(stored: str) -> int:
 
 
 def shows(sample: RealRows, columns: Sequence[ColumnShape]) -> list[tuple[str, str]]:
-    told = []
-    for column in columns:
+    def change(column: ColumnShape) -> str:
         if column.is_time:
-            said = "as in a real row, moved"
-        elif not column.refers and not column.is_document and sample.is_one_each(column):
-            said = "as in a real row, with other digits"
-        else:
-            said = "as in a real row"
-        told.append((column.name, said))
-    return told
+            return ", moved"
+        kept = column.refers or column.is_document or not sample.is_one_each(column)
+        return "" if kept else ", with other digits"
+
+    return [(column.name, f"as in a real row{change(column)}") for column in columns]
 
 
 _RUNS = re.compile(r"[A-Za-z0-9]+|[^A-Za-z0-9]+")
@@ -260,11 +258,7 @@ def _varied_run(run: str) -> str:
 
 def _varied_character(c: str, place: int, *, letters: bool, hexadecimal: bool) -> str:
     if c in string.digits:
-        return (
-            c
-            if c == "0" and place == 0
-            else _random.choice(string.digits[1:] if not place else string.digits)
-        )
+        return c if (c, place) == ("0", 0) else _random.choice(string.digits[not place :])
     if not letters or c not in string.ascii_letters:
         return c
     alphabet = string.ascii_lowercase if c.islower() else string.ascii_uppercase
@@ -333,7 +327,13 @@ def made_up_token(provider: str, length: int, kind: str = "") -> str:
     `kind` is what the row calls it, such as oauth, or `refresh` for a refresh token. Of a provider that isn't
     known it is random letters and digits.
     """
-    return _SHAPES.get(provider.lower(), _plain)(max(length, 20), kind.lower())
+    issuer, length = issuer_of(provider), max(length, 20)
+    if issuer is None:
+        return _drawn(length, _BASE62)
+    if shape := _SHAPES.get(issuer.name):
+        return shape(length, kind.lower())
+    prefix = next(iter(issuer.refresh if kind == "refresh" else ()), issuer.prefixes[0])
+    return prefix + _drawn(length - len(prefix), _BASE62)
 
 
 def checksum(body: str) -> str:
@@ -367,10 +367,6 @@ def _atlassian(length: int, _: str) -> str:
     return f"{body}={zlib.crc32(body.encode()):08X}"
 
 
-def _plain(length: int, _: str) -> str:
-    return _drawn(length, _BASE62)
-
-
 def _drawn(number: int, alphabet: str) -> str:
     return "".join(_random.choices(alphabet, k=number))
 
@@ -379,10 +375,5 @@ def _number(digits: int) -> str:
     return _random.choice(_DIGITS[1:]) + _drawn(digits - 1, _DIGITS)
 
 
-_SHAPES: dict[str, Callable[[int, str], str]] = {
-    "github": _github,
-    "slack": _slack,
-    "jira": _atlassian,
-    "confluence": _atlassian,
-    "atlassian": _atlassian,
-}
+_SHAPES = {"github": _github, "slack": _slack, "atlassian": _atlassian}
+"""By issuer; the others' are a prefix, and letters and digits."""

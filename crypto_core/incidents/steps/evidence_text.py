@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from crypto_core.database.state.incident_changes import EvidenceDraft
-from crypto_core.envelope.formats import PROVIDER_PREFIXES, STORED_PREFIXES
+from crypto_core.envelope import STORED_PREFIXES
+from crypto_core.envelope.issuers import TOKEN_PREFIXES
 from crypto_core.incidents.steps.step_contracts import Captured
 from crypto_core.log.redaction import redacted
 from crypto_core.values.clean_text import CleanText, clean, json_escaped
@@ -32,7 +33,7 @@ _LEAST_SECRET = 6
 
 _TOKEN = re.compile(
     "(?<![A-Za-z0-9+/_-])(?:"
-    + "|".join(re.escape(prefix) for prefixes in PROVIDER_PREFIXES.values() for prefix in prefixes)
+    + "|".join(map(re.escape, TOKEN_PREFIXES))
     + "|"
     + "|".join(map(re.escape, STORED_PREFIXES.values()))
     + r")[A-Za-z0-9_.=%+/~-]{10,}"

@@ -21,8 +21,7 @@ from crypto_core.incidents.tokens.token_action import AgreedRun, TokenAction
 from crypto_core.incidents.tool_services import ToolServices
 from crypto_core.lists.own_file import read_secret_file
 from crypto_core.providers.answers import Liveness
-from crypto_core.reencryption.replacing_token.entry_lines import entries_of
-from crypto_core.reencryption.replacing_token.many import ManyEntries, RowEntry
+from crypto_core.reencryption.replacing_token.many import ManyEntries, RowEntry, entries_of
 from crypto_core.reencryption.replacing_token.plan import EntriesPlan, EntryPlan
 from crypto_core.reencryption.replacing_token.validation import stripped
 from crypto_core.values.clean_text import clean

@@ -14,6 +14,7 @@ import pytest
 from console.host import runners as module
 from console.host.runners import RunnerProcess, command, environment_of, processes_for, runners
 from console.settings import Settings, load
+from tests.conftest import use_settings
 
 SETTINGS = """
 database_url = "postgresql://ana:geheim@pg-1:5432/tokens"
@@ -45,14 +46,10 @@ STUBBORN = "import time, sys; print('stays', file=sys.stderr, flush=True); time.
 @pytest.fixture
 def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Settings:
     """Settings of every kind, from a file and from the environment."""
-    for name in list(os.environ):
-        if name.startswith(("AWS_", "KEYDECK_")) or name == "DATABASE_URL":
-            monkeypatch.delenv(name)
     path = tmp_path / "settings.toml"
     path.write_text(SETTINGS)
-    monkeypatch.setenv("KEYDECK_SETTINGS", str(path))
-    monkeypatch.setenv("KEYDECK_REGIONS", "eu-west-1,us-east-1")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    of_aws = {"KEYDECK_REGIONS": "eu-west-1,us-east-1", "AWS_ENDPOINT_URL": "http://127.0.0.1:1"}
+    use_settings(of_aws | {"KEYDECK_SETTINGS": str(path)}, monkeypatch)
     return load().settings
 
 

@@ -6,7 +6,7 @@ import json
 import urllib.error
 import urllib.request
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from time import sleep
 from typing import Any
 
@@ -25,16 +25,9 @@ _TOKEN = f"ghp_{MARKER}1"
 
 
 @pytest.fixture
-def providers(sandbox: Sandbox) -> Iterator[ProviderControl]:
-    sandbox.providers.clear()
-    yield sandbox.providers
-    sandbox.providers.clear()
-
-
-@pytest.fixture
 def call(providers: ProviderControl) -> Call:
     """Send a request to one of the providers; returns the status and the document."""
-    urls = {name.split("_")[1].lower(): url for name, url in providers.settings().items()}
+    urls = providers.urls
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def send(provider: str, method: str, path: str, auth: str = "", body: Any = None) -> tuple[int, Any]:
@@ -116,18 +109,16 @@ def test_one_atlassian_token_serves_jira_and_confluence_until_somebody_deletes_i
 def test_the_sandboxes_settings_lead_to_its_own_providers_alone(
     sandbox: Sandbox, environment: dict[str, str]
 ) -> None:
-    endpoints = load().settings.endpoints
-    for url in (endpoints.github, endpoints.slack, endpoints.atlassian):
-        assert url.startswith(sandbox.endpoint_url + "/")
+    assert load().settings.endpoints.urls == sandbox.providers.urls
+    assert all(url.startswith(sandbox.endpoint_url + "/") for url in sandbox.providers.urls.values())
 
 
 def test_without_settings_the_providers_are_the_real_ones(
-    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, providers: ProviderControl
 ) -> None:
-    for name in ("KEYDECK_GITHUB_URL", "KEYDECK_SLACK_URL", "KEYDECK_ATLASSIAN_URL"):
+    for name in providers.settings():
         monkeypatch.delenv(name)
-    endpoints = load().settings.endpoints
-    assert (endpoints.github, endpoints.slack, endpoints.atlassian) == (GITHUB, SLACK, "")
+    assert load().settings.endpoints.urls == {"github": GITHUB, "slack": SLACK, "atlassian": ""}
 
 
 @pytest.mark.parametrize("name", ["KEYDECK_GITHUB_URL", "KEYDECK_SLACK_URL", "KEYDECK_ATLASSIAN_URL"])

@@ -9,7 +9,6 @@ from time import sleep
 import pytest
 
 from console.container import Container
-from console.sandbox.providers_control import ProviderControl
 from crypto_core.providers.endpoints import Endpoints
 from crypto_core.providers.token_dispatch import TokenAsking
 from crypto_core.providers.transport import Clock
@@ -39,9 +38,3 @@ def asking_at(services: Container, endpoints: Endpoints) -> TokenAsking:
 @pytest.fixture
 def waited() -> Waited:
     return Waited()
-
-
-@pytest.fixture
-def endpoints(providers: ProviderControl) -> Endpoints:
-    urls = providers.settings()
-    return Endpoints(urls["KEYDECK_GITHUB_URL"], urls["KEYDECK_SLACK_URL"], urls["KEYDECK_ATLASSIAN_URL"])

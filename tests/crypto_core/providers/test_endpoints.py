@@ -10,10 +10,12 @@ from crypto_core.database.tokens.inventory import InventoryRow
 from crypto_core.envelope import Format
 from crypto_core.lists.coverage import Evidence
 from crypto_core.providers.answers import ByHand
-from crypto_core.providers.endpoints import Endpoints, atlassian_site, base_url
+from crypto_core.providers.builtin.atlassian import atlassian_site
+from crypto_core.providers.endpoints import Endpoints, base_url
 from crypto_core.providers.messages import Target
-from crypto_core.providers.registry import PROVIDERS, provider_of, provider_of_row
+from crypto_core.providers.registry import own_providers, provider_of, provider_of_row
 from crypto_core.providers.token_dispatch import hosts, target_of
+from crypto_core.values.clean_text import clean
 from crypto_core.values.errors import ProviderError, RefusedError, SettingsError
 from crypto_core.values.references import TokenRef
 
@@ -52,19 +54,9 @@ ELSEWHERE = [
 
 
 def row(table: str, provider: str, **shown: str) -> InventoryRow:
-    return InventoryRow(
-        ref=TokenRef(table, "access_token", "1"),
-        provider=provider,
-        organisation="org",
-        format=Format.V1,
-        plaintext_provider=None,
-        characters=9,
-        key_arn=None,
-        key_material_id=None,
-        evidence=Evidence.UNKNOWN,
-        created_at=None,
-        shown=tuple(shown.items()),
-    )
+    ref, named = TokenRef(table, "access_token", "1"), tuple(shown.items())
+    of_key = (None, None, Evidence.UNKNOWN, None)
+    return InventoryRow(ref, provider, clean("org"), Format.V1, None, 9, *of_key, named)
 
 
 @pytest.mark.parametrize("named", ELSEWHERE)
@@ -92,7 +84,7 @@ def test_of_a_row_only_the_sites_name_is_taken(named: str, base: str) -> None:
 
 
 def test_a_configured_url_goes_before_whatever_rows_name() -> None:
-    proxied = Endpoints(atlassian="https://proxy.example/a")
+    proxied = Endpoints({"atlassian": "https://proxy.example/a"})
     site = row("confluence_connection", "confluence", base_url="https://team.atlassian.net", email="a@b.c")
     evil = row("confluence_connection", "confluence", base_url="https://evil.example", email="a@b.c")
     targets = [target_of(site, proxied), target_of(evil, proxied)]
@@ -113,7 +105,7 @@ def test_a_site_or_an_address_that_only_cleaning_makes_one_is_not_asked() -> Non
         altered = replace(row("confluence_connection", "confluence", **shown), altered=frozenset({column}))
         assert isinstance(target_of(altered, Endpoints()), ByHand), column
     altered = replace(altered, altered=frozenset({"base_url"}))
-    proxied = target_of(altered, Endpoints(atlassian="https://proxy.example/a"))
+    proxied = target_of(altered, Endpoints({"atlassian": "https://proxy.example/a"}))
     assert isinstance(proxied, Target)
     assert proxied.forwarded == ""
 
@@ -156,7 +148,7 @@ def test_a_provider_that_is_in_no_register_is_an_error_and_not_another_one() -> 
 
 
 def test_every_provider_is_found_by_its_names_in_any_case() -> None:
-    for provider in PROVIDERS.values():
+    for provider in own_providers().values():
         for name in (provider.name, *provider.other_names):
             assert provider_of_row(name.upper()) is provider
             assert isinstance(target_of(row("t", name), Endpoints()), Target | ByHand)

@@ -6,18 +6,19 @@ from typing import Never
 
 import pytest
 
-from crypto_core.envelope import PROVIDER_PREFIXES
+from crypto_core.envelope import PROVIDER_PREFIXES, TOKENS_OF
+from crypto_core.envelope.issuers import ISSUERS, REFRESH_PREFIXES
 from crypto_core.providers.answers import Liveness
 from crypto_core.providers.endpoints import Endpoints
 from crypto_core.providers.liveness_checks import ask
 from crypto_core.providers.messages import Request, Target
-from crypto_core.providers.registry import PROVIDERS, question_of
+from crypto_core.providers.registry import own_providers, question_of
 from crypto_core.providers.revocation import draft
 from crypto_core.providers.transport import Transport
 from crypto_core.values.references import TokenRef
 from crypto_core.values.secret import Secret
 
-OF = {"github": "github", "slack": "slack", "jira": "atlassian", "confluence": "atlassian"}
+OF = {name: TOKENS_OF[name] for name in own_providers()}
 REF = TokenRef("gh_connection", "access_token", "[/red]\x1b[31m")
 PREFIXES = [(theirs, prefix) for theirs, prefixes in PROVIDER_PREFIXES.items() for prefix in prefixes]
 FOREIGN = [(own, theirs, prefix) for own in OF for theirs, prefix in PREFIXES if theirs != OF[own]]
@@ -37,9 +38,11 @@ def target(provider: str) -> Target:
     return Target(REF, provider, "https://example.com", "someone@example.com")
 
 
-def test_every_provider_has_its_own_prefixes() -> None:
-    assert OF.keys() == PROVIDERS.keys()
-    assert set(OF.values()) == PROVIDER_PREFIXES.keys()
+def test_every_issuer_has_a_provider_and_prefixes_of_its_own() -> None:
+    assert set(OF.values()) == ISSUERS.keys()
+    assert len(REFRESH_PREFIXES) < len(set(PREFIXES)) == len(PREFIXES)
+    for issuer in ISSUERS.values():
+        assert set(issuer.refresh) < set(issuer.prefixes)
 
 
 @pytest.mark.parametrize(("provider", "theirs", "prefix"), FOREIGN)
@@ -63,5 +66,5 @@ def test_its_own_and_tokens_without_a_known_prefix_go_as_they_are(provider: str)
     own = [prefix for theirs, prefix in PREFIXES if theirs == OF[provider]]
     for prefix in ["", "tok_", "eyx", *own]:
         question = question_of(target(provider), f"{prefix}made-up")
-        refresh = prefix in ("ghr_", "xoxr-", "xoxe-")
+        refresh = prefix in REFRESH_PREFIXES
         assert isinstance(question, str if refresh else Request), prefix

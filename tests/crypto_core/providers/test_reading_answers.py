@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from crypto_core.providers import atlassian, github, slack
 from crypto_core.providers.answers import Liveness
+from crypto_core.providers.builtin import atlassian, github, slack
 from crypto_core.providers.endpoints import Endpoints
 from crypto_core.providers.messages import ProviderAnswer, Request, Target
-from crypto_core.providers.registry import provider_of
+from crypto_core.providers.registry import provider_of, question_of
 from crypto_core.values.references import TokenRef
 
 ALIVE, DEAD, UNKNOWN = Liveness.ALIVE, Liveness.DEAD, Liveness.UNKNOWN
@@ -24,6 +24,9 @@ CONFLUENCE = Target(REF, "confluence", "https://a.atlassian.net", "bot@a.example
 OAUTH = Target(REF, "jira", "https://api.atlassian.com")
 HOSTILE = "[/red]\x1b]0;owned\x07\u202e\u2028" + "x" * 5_000
 FAILED = {"x-seraph-loginreason": "AUTHENTICATED_FAILED"}
+DENIED = {"x-seraph-loginreason": "AUTHENTICATION_DENIED"}
+TARGETS = (GITHUB, SLACK, JIRA, CONFLUENCE, OAUTH)
+NO_ANSWERS = ((500, ""), (429, ""), (302, ""), (200, "[" * 100_000))
 
 
 @pytest.mark.parametrize(
@@ -54,14 +57,7 @@ FAILED = {"x-seraph-loginreason": "AUTHENTICATED_FAILED"}
         (JIRA, "ATATT3x", 401, "Client must be authenticated to access this resource.", FAILED, DEAD),
         (JIRA, "ATATT3x", 401, "Client must be authenticated to access this resource.", {}, DEAD),
         (JIRA, "ATATT3x", 401, "<html>proxy</html>", {}, UNKNOWN),
-        (
-            JIRA,
-            "ATATT3x",
-            403,
-            {"message": "CAPTCHA"},
-            {"x-seraph-loginreason": "AUTHENTICATION_DENIED"},
-            UNKNOWN,
-        ),
+        (JIRA, "ATATT3x", 403, {"message": "CAPTCHA"}, DENIED, UNKNOWN),
         (CONFLUENCE, "ATATT3x", 200, {"accountId": "5:x", "type": "known"}, {}, ALIVE),
         (CONFLUENCE, "ATATT3x", 200, {"accountId": "5:x", "type": "anonymous"}, {}, UNKNOWN),
         (CONFLUENCE, "ATATT3x", 200, {"type": "anonymous"}, FAILED, DEAD),
@@ -69,23 +65,15 @@ FAILED = {"x-seraph-loginreason": "AUTHENTICATED_FAILED"}
         (OAUTH, "eyJ.a.b", 401, {"code": 401, "message": "Unauthorized"}, {}, DEAD),
         (OAUTH, "eyJ.a.b", 401, "<html></html>", {}, UNKNOWN),
         (OAUTH, "eyJ.a.b", 200, {"name": "no list"}, {}, UNKNOWN),
-        *((target, "t", 500, "", {}, UNKNOWN) for target in (GITHUB, SLACK, JIRA, CONFLUENCE, OAUTH)),
-        *((target, "t", 429, "", {}, UNKNOWN) for target in (GITHUB, SLACK, JIRA, CONFLUENCE, OAUTH)),
-        *((target, "t", 302, "", {}, UNKNOWN) for target in (GITHUB, SLACK, JIRA, CONFLUENCE, OAUTH)),
-        *(
-            (target, "t", 200, "[" * 100_000, {}, UNKNOWN)
-            for target in (GITHUB, SLACK, JIRA, CONFLUENCE, OAUTH)
-        ),
+        *((one, "t", *answer, {}, UNKNOWN) for one in TARGETS for answer in NO_ANSWERS),
     ],
 )
 def test_only_the_providers_own_word_is_taken(
     target: Target, token: str, status: int, document: Any, headers: Mapping[str, str], liveness: Liveness
 ) -> None:
     body = document if isinstance(document, str) else json.dumps(document)
-    assert (
-        provider_of(target).said(target, token, ProviderAnswer(status, headers, body.encode())).liveness
-        is liveness
-    )
+    said = provider_of(target).said(target, token, ProviderAnswer(status, headers, body.encode()))
+    assert said.liveness is liveness
 
 
 @pytest.mark.parametrize(
@@ -110,14 +98,9 @@ def test_hostile_answers_are_cleaned(target: Target, token: str, status: int, do
 
 
 def test_what_can_only_be_used_is_not_asked_about() -> None:
-    for target, token in (
-        (GITHUB, "ghr_1"),
-        (SLACK, "xoxe-1-x"),
-        (SLACK, "xoxr-1"),
-        (OAUTH, "ATATT3x"),
-        (JIRA, "eyJ"),
-    ):
-        assert isinstance(provider_of(target).question(target, token), str)
+    refresh = ((GITHUB, "ghr_1"), (SLACK, "xoxe-1-x"), (SLACK, "xoxr-1"))
+    for target, token in (*refresh, (OAUTH, "ATATT3x"), (JIRA, "eyJ")):
+        assert isinstance(question_of(target, token), str)
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from threading import Event, Lock
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -20,7 +20,7 @@ from crypto_core.providers.messages import (
     Said,
     Target,
 )
-from crypto_core.providers.registry import PROVIDERS, Provider
+from crypto_core.providers.registry import Provider, own_providers, use_providers
 from crypto_core.providers.revocation import Revocation, draft
 from crypto_core.providers.transport import Clock, Transport
 from crypto_core.values.references import TokenRef
@@ -59,16 +59,18 @@ class Answers(Transport):
 
 
 @pytest.fixture(autouse=True)
-def made_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def made_up() -> Iterator[None]:
     """A provider whose tokens are revoked by threes, those that begin with `own` one by one."""
     provider = Provider(
-        "acme",
-        target=lambda row, endpoints: Target(row.ref, "acme", BASES[0]),
+        name="acme",
+        base=BASES[0],
         question=lambda target, token: Request("GET", f"{target.base}/me"),
         said=lambda target, token, answer: Said(Liveness.DEAD, "gone"),
         revocation=lambda token, endpoints: BY_ONE if token.startswith("own") else BY_THREE,
     )
-    monkeypatch.setitem(cast("dict[str, Provider]", PROVIDERS), "acme", provider)
+    use_providers([provider])
+    yield
+    use_providers(())
 
 
 def revoke(transport: Answers, tokens: Sequence[tuple[str, str]]) -> tuple[dict[str, int], dict[str, str]]:
@@ -116,8 +118,8 @@ def test_what_no_further_method_takes_is_told_and_not_lost() -> None:
 
 
 def test_a_provider_without_a_way_of_revocation_is_none() -> None:
-    known = PROVIDERS["slack"]
+    known = own_providers()["slack"]
     with pytest.raises(TypeError, match="revocation"):
-        Provider("acme", known.target, known.question, known.said)  # type: ignore[call-arg]
+        Provider(name="acme", question=known.question, said=known.said)  # type: ignore[call-arg]
     with pytest.raises(TypeError, match="accepted"):
         RevocationMethod("acme", _request("/one"))  # type: ignore[call-arg]

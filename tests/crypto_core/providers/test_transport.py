@@ -36,7 +36,7 @@ REF = TokenRef("gh_connection", "access_token", "gh-1")
 
 @pytest.fixture
 def github(endpoints: Endpoints) -> Target:
-    return Target(REF, "github", endpoints.github)
+    return Target(REF, "github", endpoints.of("github"))
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_requests_to_one_host_keep_its_pace(
 def test_cookies_that_vouch_for_one_token_are_not_sent_with_the_next(
     providers: ProviderControl, endpoints: Endpoints, waited: Waited
 ) -> None:
-    jira = Target(REF, "jira", endpoints.atlassian, "bot@a.example", "team.atlassian.net")
+    jira = Target(REF, "jira", endpoints.of("atlassian"), "bot@a.example", "team.atlassian.net")
     with Transport(waited.clock) as transport:
         for token in ("ATATT3KEYDECKDEMO", "ATATT3stolen"):
             ask(transport, jira, Secret.of(token))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +10,7 @@ from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
 from crypto_core.database.state.installation import install
+from tests.conftest import use_settings
 
 
 @pytest.fixture(autouse=True)
@@ -21,12 +21,8 @@ def _short_waits(short_waits: None) -> None:
 @pytest.fixture
 def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     """A sandbox of the test's own, to which the process's environment points."""
-    for name in list(os.environ):
-        if name.startswith(("AWS_", "KEYDECK_", "PG")) or name in ("DATABASE_URL", "DEV_ENCRYPTION_KEY"):
-            monkeypatch.delenv(name)
     with Sandbox.start(connections=120) as running:
-        for name, value in running.settings().items():
-            monkeypatch.setenv(name, value)
+        use_settings(running.settings(), monkeypatch)
         yield running
 
 

@@ -11,16 +11,10 @@ from typing import Any
 from crypto_core.database.tokens.sweep.results import FoundColumn, FoundTable, Sweep
 from crypto_core.database.tokens.tables import CONVERTED, TokenTable
 from crypto_core.envelope import PROVIDER_PREFIXES
+from crypto_core.envelope.issuers import TABLE_WORDS
 
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _TEXT = ("text", "character")
-_PROVIDERS = {
-    "gh": "github",
-    "github": "github",
-    "jira": "jira",
-    "slack": "slack",
-    "confluence": "confluence",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,4 +147,4 @@ def _provider(table: FoundTable) -> str:
     if len(told) == 1:
         return told.pop()
     words = re.split(r"[\W_]+", table.name.lower())
-    return next((_PROVIDERS[word] for word in words if word in _PROVIDERS), "other")
+    return next((TABLE_WORDS[word] for word in words if word in TABLE_WORDS), "other")

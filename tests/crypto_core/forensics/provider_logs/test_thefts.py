@@ -22,7 +22,7 @@ from console.sandbox.provider_traffic import (
 )
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.traffic import INTRUDER_ADDRESS, intrusion_begins
-from console.settings import Settings
+from console.settings import load
 from crypto_core.findings.finding import Finding, Gap
 from crypto_core.forensics.provider_logs.puller import LogPuller
 from crypto_core.forensics.provider_logs.rules.uses import ProviderRules
@@ -35,6 +35,7 @@ from crypto_core.trail.store import EventStore
 from crypto_core.trail.use.token_timeline import BY_TIME, Doing, TokenUse, UseCertainty
 from crypto_core.values.references import TokenRef, parse_reference
 from crypto_core.values.secret import Secret
+from tests.conftest import use_settings
 
 _CONNECTIONS = 160
 
@@ -70,9 +71,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     with Sandbox.start(connections=_CONNECTIONS) as sandbox:
         told = sandbox.settings() | {"KEYDECK_EVENTS_FILE": str(folder / "events.sqlite")}
         with pytest.MonkeyPatch.context() as patch:
-            for name, value in told.items():
-                patch.setenv(name, value)
-            services = Container(Settings.model_validate(told))
+            use_settings(told, patch)
+            services = Container(load().settings)
             sandbox.control.set_lookup_throttle(None)
             pages = sandbox.client("cloudtrail").get_paginator("lookup_events").paginate()
             records = [

@@ -43,7 +43,7 @@ from crypto_core.providers.answers import (
     Revoked,
     TokenLiveness,
 )
-from crypto_core.providers.github import hashed_query
+from crypto_core.providers.builtin.github import hashed_query
 from crypto_core.providers.messages import NEVER_ASKED, REFRESH_COLUMN
 from crypto_core.reencryption.replacing_token.service import TokenEntering
 from crypto_core.values.errors import SettingsError

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+from crypto_core.database.tokens.inventory import InventoryRow
 from crypto_core.providers import messages
 from crypto_core.providers.abilities import (
     MOST_LISTED,
@@ -26,41 +27,96 @@ from crypto_core.providers.abilities import (
     AbilityQuestions,
     listed_in,
 )
-from crypto_core.providers.answers import Liveness
-from crypto_core.providers.endpoints import ATLASSIAN
-from crypto_core.providers.messages import ProviderAnswer, Request
+from crypto_core.providers.answers import ByHand, Liveness
+from crypto_core.providers.endpoints import Endpoints, host_of, split_url
+from crypto_core.providers.messages import ProviderAnswer, Request, Target
+from crypto_core.providers.registry import Provider
 from crypto_core.values.clean_text import clean
+from crypto_core.values.errors import RefusedError
 
+ATLASSIAN = "https://api.atlassian.com"
 _API = ("ATATT", "ATCTT")
+_HOST = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*")
+_SITE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.(?:atlassian\.net|jira\.com)")
+_BY_CLOUD_ID = re.compile(r"/ex/(?:jira|confluence)/[0-9a-f-]{36}")
+"""Where tokens with scopes are taken: api.atlassian.com, with the site's cloud id."""
+_SITE_COLUMNS = ("cloud_base_url", "base_url")
+_NO_EMAIL = "an API token is checked with its owner's e-mail address, which the row does not have"
 _EMAIL = re.compile(r"[^\s:@\x00-\x1f]{1,64}@[^\s:@\x00-\x1f]{1,190}")
+"""The name of basic authentication: one with a colon would end it early."""
 _LOGIN = "x-seraph-loginreason"
 _MYSELF = "/rest/api/3/myself"
 _CURRENT = "/wiki/rest/api/user/current"
 _RESOURCES = "/oauth/token/accessible-resources"
 
 
-def is_email(text: str) -> bool:
-    """Whether a text can be the name of basic authentication: one with a colon would end it early."""
-    return _EMAIL.fullmatch(text) is not None
+def atlassian_site(text: str) -> str:
+    """Return the base URL of the Atlassian site that a row names. Raises RefusedError for anything else."""
+    if not text:
+        raise RefusedError("The row names no site.")
+    parts = split_url(text)
+    host = parts.hostname if parts is not None else None
+    if parts is None or host is None or not _HOST.fullmatch(host):
+        raise RefusedError("What the row names as its site is no URL.")
+    if parts.scheme != "https":
+        raise RefusedError(f"The row's site {clean(host, 100)} is not named with https.")
+    if "@" in parts.netloc or parts.port not in (None, 443):
+        raise RefusedError(f"The row's site {clean(host, 100)} is named with a user or a port.")
+    if host == host_of(ATLASSIAN) and (path := _BY_CLOUD_ID.match(parts.path)):
+        return ATLASSIAN + path[0]
+    if not _SITE.fullmatch(host):
+        raise RefusedError(f"The row's site {clean(host, 100)} is none of Atlassian's.")
+    return f"https://{host}"
+
+
+def _target(row: InventoryRow, name: str, endpoints: Endpoints) -> Target | ByHand:
+    shown = dict(row.shown)
+    email = shown.get("email", "")
+    if email and ("email" in row.altered or not _EMAIL.fullmatch(email)):
+        return ByHand(row.ref, name, "what the row holds as its e-mail address is none")
+    site = next((column for column in _SITE_COLUMNS if shown.get(column)), "")
+    # Cleaned, an address may be another one's.
+    named = shown.get(site, "") if site not in row.altered else ""
+    if proxy := endpoints.of("atlassian"):
+        return Target(row.ref, name, proxy, email, _forwarded(named))
+    if not email:
+        # An OAuth token is asked about without its site.
+        return Target(row.ref, name, ATLASSIAN)
+    try:
+        return Target(row.ref, name, atlassian_site(named), email)
+    except RefusedError as error:
+        return ByHand(row.ref, name, error.message)
+
+
+def _forwarded(named: str) -> str:
+    """The site's host, for a proxy that stands before several sites; "" for one that is not Atlassian's."""
+    try:
+        return host_of(atlassian_site(named))
+    except RefusedError:
+        return ""
+
+
+def _not_asked(target: Target, kind: str) -> str:
+    return _NO_EMAIL if not target.email and "api" in kind else ""
 
 
 def is_api_token(token: str) -> bool:
     return token.startswith(_API)
 
 
-def question(target: messages.Target, token: str) -> messages.Request | str:
+def _question(target: Target, token: str) -> Request | str:
     if not target.email:
         if is_api_token(token):
-            return "an API token is checked with its owner's e-mail address, which the row does not have"
-        return messages.Request("GET", target.base + _RESOURCES, signed_in(target, token))
+            return _NO_EMAIL
+        return Request("GET", target.base + _RESOURCES, signed_in(target, token))
     if token.startswith("eyJ"):
         return "an OAuth token, though the row has an e-mail address, as only API tokens need"
     # A site by its cloud id has its product in its path already.
     path = _CURRENT if target.provider == "confluence" else _MYSELF
-    return messages.Request("GET", target.base + path, signed_in(target, token))
+    return Request("GET", target.base + path, signed_in(target, token))
 
 
-def signed_in(target: messages.Target, token: str) -> dict[str, str]:
+def signed_in(target: Target, token: str) -> dict[str, str]:
     """Return the headers that present a token as its row's kind of sign-in demands."""
     headers = {"Accept": "application/json"}
     if target.forwarded:
@@ -68,7 +124,7 @@ def signed_in(target: messages.Target, token: str) -> dict[str, str]:
     return headers | (messages.basic(target.email, token) if target.email else messages.bearer(token))
 
 
-def read(answer: messages.ProviderAnswer, target: messages.Target) -> messages.Said:
+def _read(target: Target, _token: str, answer: ProviderAnswer) -> messages.Said:
     if not target.email:
         return _read_resources(answer)
     name = "Confluence" if target.provider == "confluence" else "Jira"
@@ -92,7 +148,7 @@ def _rejected(name: str) -> messages.Said:
     return messages.Said(Liveness.DEAD, f"{name} does not take it with the row's e-mail address")
 
 
-def _read_resources(answer: messages.ProviderAnswer) -> messages.Said:
+def _read_resources(answer: ProviderAnswer) -> messages.Said:
     document = answer.document()
     if answer.status == 200 and isinstance(document, list):
         return messages.Said(Liveness.ALIVE, "Atlassian takes it", _sites(document))
@@ -207,14 +263,10 @@ def _read_permissions(draft: AbilityDraft, _: ProviderAnswer, told: dict[str, An
     draft.writes = True if draft.admin else _any(has, _CHANGES)
     draft.reads_private = True if draft.admin else has["BROWSE_PROJECTS"]
     # They are its owner's: a token with scopes may do less.
-    draft.infer(Ability.ADMIN, Ability.WRITES, Ability.READS_PRIVATE)
-    for ability, value in (
-        (Ability.ADMIN, draft.admin),
-        (Ability.WRITES, draft.writes),
-        (Ability.READS_PRIVATE, draft.reads_private),
-    ):
-        if value is None:
-            draft.miss("Jira's answer leaves it out", ability)
+    drawn = {Ability.ADMIN: draft.admin, Ability.WRITES: draft.writes}
+    drawn |= {Ability.READS_PRIVATE: draft.reads_private}
+    draft.infer(*drawn)
+    draft.miss("Jira's answer leaves it out", *(one for one, value in drawn.items() if value is None))
 
 
 def _has(told: Mapping[str, Any], name: str) -> bool | None:
@@ -269,7 +321,7 @@ def _read_spaces(draft: AbilityDraft, answer: ProviderAnswer, spaces: list[Any])
         draft.miss("each space says what it may write there; spaces were not asked", Ability.WRITES)
 
 
-QUESTIONS = AbilityQuestions(
+_QUESTIONS = AbilityQuestions(
     first=_read_identity,
     further=(
         AbilityQuestion(
@@ -298,3 +350,20 @@ QUESTIONS = AbilityQuestions(
         ),
     ),
 )
+
+
+def _provider(name: str, *other_names: str) -> Provider:
+    return Provider(
+        name=name,
+        question=_question,
+        said=_read,
+        revocation=lambda token, endpoints: by_hand(token),
+        target=lambda row, endpoints: _target(row, name, endpoints),
+        not_asked=_not_asked,
+        other_names=other_names,
+        abilities=_QUESTIONS,
+        places=_SITE_COLUMNS,
+    )
+
+
+PROVIDERS = (_provider("jira", "atlassian"), _provider("confluence"))

@@ -11,29 +11,28 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
+from crypto_core.envelope.issuers import REFRESH_PREFIXES
 from crypto_core.providers import messages
 from crypto_core.providers.abilities import Ability, AbilityDraft, AbilityQuestion, AbilityQuestions
 from crypto_core.providers.answers import Liveness
+from crypto_core.providers.endpoints import SLACK, Endpoints
+from crypto_core.providers.registry import Provider
 from crypto_core.values.clean_text import clean
 
 _DEAD = frozenset({"invalid_auth", "token_revoked", "account_inactive", "token_expired"})
 
 
-def question(base: str, token: str) -> messages.Request | str:
-    if token.startswith(messages.REFRESH_PREFIXES):
-        return messages.NEVER_ASKED
-    return messages.Request("POST", f"{base}/api/auth.test", messages.bearer(token))
+def _question(target: messages.Target, token: str) -> messages.Request:
+    return messages.Request("POST", f"{target.base}/api/auth.test", messages.bearer(token))
 
 
-def read(answer: messages.ProviderAnswer) -> messages.Said:
+def _read(_target: messages.Target, _token: str, answer: messages.ProviderAnswer) -> messages.Said:
     said = answer.fields()
     if answer.status != 200 or not isinstance(said.get("ok"), bool):
         return messages.unknown(messages.unexpected(answer))
     if said["ok"]:
-        user, team = clean(said.get("user"), 60), clean(said.get("team"), 60)
-        return messages.Said(
-            Liveness.ALIVE, "Slack takes it", f"{user} in {team}" if user and team else user or team
-        )
+        whose = " in ".join(filter(None, (clean(said.get(name), 60) for name in ("user", "team"))))
+        return messages.Said(Liveness.ALIVE, "Slack takes it", whose)
     error = clean(said.get("error"), 60) or "no reason given"
     if error in _DEAD:
         return messages.Said(Liveness.DEAD, f"Slack does not take it: {error}")
@@ -46,9 +45,8 @@ def _revoked(answer: messages.ProviderAnswer) -> messages.Accepted:
         return messages.Accepted(False, messages.unexpected(answer))
     if said["ok"]:
         revoked = said.get("revoked") is True
-        return messages.Accepted(
-            revoked, "Slack revoked it" if revoked else "Slack took the request and revoked nothing"
-        )
+        why = "Slack revoked it" if revoked else "Slack took the request and revoked nothing"
+        return messages.Accepted(revoked, why)
     return messages.Accepted(False, f"Slack says {clean(said.get('error'), 60) or 'no reason'}")
 
 
@@ -62,9 +60,9 @@ AUTH_REVOKE = messages.RevocationMethod(
 """By auth.revoke; the token itself is what asks for it."""
 
 
-def revocation(token: str) -> messages.RevocationMethod | str:
+def _revocation(token: str, _endpoints: Endpoints) -> messages.RevocationMethod | str:
     """Return how a token is revoked, in words where auth.revoke does not take it."""
-    if token.startswith("xox") and not token.startswith(messages.REFRESH_PREFIXES):
+    if token.startswith("xox") and not token.startswith(REFRESH_PREFIXES):
         return AUTH_REVOKE
     where = "api.slack.com/apps, the app"
     if token.startswith("xapp-"):
@@ -176,10 +174,22 @@ def _out_of_calls(answer: messages.ProviderAnswer) -> str:
     return "asked too often: Slack takes no more calls with it now" if _throttled(answer) else ""
 
 
-QUESTIONS = AbilityQuestions(
+_QUESTIONS = AbilityQuestions(
     first=_read_identity,
     further=(AbilityQuestion((Ability.ADMIN,), _ask_user, _user_in, _read_user),),
     refused=_refused,
     throttled=_throttled,
     exhausted=_out_of_calls,
+)
+
+PROVIDERS = (
+    Provider(
+        name="slack",
+        base=SLACK,
+        question=_question,
+        said=_read,
+        revocation=_revocation,
+        abilities=_QUESTIONS,
+        places=("team_id",),
+    ),
 )

@@ -28,6 +28,7 @@ from crypto_core.providers.abilities import (
 )
 from crypto_core.providers.answers import Liveness
 from crypto_core.providers.endpoints import GITHUB, Endpoints
+from crypto_core.providers.registry import Provider
 from crypto_core.values.clean_text import clean
 
 REVOCATIONS_AN_HOUR = 60
@@ -38,13 +39,11 @@ _JSON = {"Content-Type": "application/json"}
 _CREDENTIALS = ("ghp_", "github_pat_", "gho_", "ghu_", "ghr_")
 
 
-def question(base: str, token: str) -> messages.Request | str:
-    if token.startswith(messages.REFRESH_PREFIXES):
-        return messages.NEVER_ASKED
-    return messages.Request("GET", f"{base}/user", ACCEPT | messages.bearer(token))
+def _question(target: messages.Target, token: str) -> messages.Request:
+    return messages.Request("GET", f"{target.base}/user", ACCEPT | messages.bearer(token))
 
 
-def read(answer: messages.ProviderAnswer, token: str) -> messages.Said:
+def _read(_target: messages.Target, token: str, answer: messages.ProviderAnswer) -> messages.Said:
     said = answer.fields()
     if answer.status == 200 and isinstance(login := said.get("login"), str) and login:
         return messages.Said(Liveness.ALIVE, "GitHub takes it", clean(login, 100))
@@ -68,17 +67,17 @@ def rate_limited(answer: messages.ProviderAnswer) -> bool:
     return answer.status == 403 and (spent or told)
 
 
-def _revoke_leaked(_base: str, tokens: Sequence[str], endpoints: Endpoints) -> messages.Request:
+def _revoke_leaked(base: str, tokens: Sequence[str], _endpoints: Endpoints) -> messages.Request:
     # With authentication GitHub would refuse it.
     content = json.dumps({"credentials": list(tokens)}).encode()
-    return messages.Request("POST", f"{endpoints.github}/credentials/revoke", ACCEPT | _JSON, content)
+    return messages.Request("POST", f"{base}/credentials/revoke", ACCEPT | _JSON, content)
 
 
-def _revoke_by_app(_base: str, tokens: Sequence[str], endpoints: Endpoints) -> messages.Request:
+def _revoke_by_app(base: str, tokens: Sequence[str], endpoints: Endpoints) -> messages.Request:
     (token,) = tokens
     app = messages.basic(endpoints.github_client_id, endpoints.github_client_secret)
     content = json.dumps({"access_token": token}).encode()
-    url = f"{endpoints.github}/applications/{endpoints.github_client_id}/token"
+    url = f"{base}/applications/{endpoints.github_client_id}/token"
     return messages.Request("DELETE", url, ACCEPT | _JSON | app, content)
 
 
@@ -91,9 +90,10 @@ def _taken(answer: messages.ProviderAnswer, status: int = 204) -> messages.Accep
     if answer.status == status:
         return messages.Accepted(True, "GitHub took the revocation")
     if rate_limited(answer):
-        return messages.Accepted(
-            False, f"GitHub takes {REVOCATIONS_AN_HOUR} revocations an hour{_again(answer)}", spent=True
-        )
+        again = _again(answer)
+        more = ", and no more now" if again is None else f", more from {again:%Y-%m-%d %H:%M} UTC"
+        why = f"GitHub takes {REVOCATIONS_AN_HOUR} revocations an hour{more}"
+        return messages.Accepted(False, why, spent=True)
     return messages.Accepted(False, messages.unexpected(answer))
 
 
@@ -101,26 +101,22 @@ def _taken_by_app(answer: messages.ProviderAnswer) -> messages.Accepted | None:
     if answer.status in (404, 422):
         return None  # the token is none of the app's
     if answer.status in (401, 403) and not rate_limited(answer):
-        return messages.Accepted(
-            False, f"GitHub does not take the app's client id and secret: {messages.unexpected(answer)}"
-        )
+        why = f"GitHub does not take the app's client id and secret: {messages.unexpected(answer)}"
+        return messages.Accepted(False, why)
     return _taken(answer)
 
 
 def _taken_by_itself(answer: messages.ProviderAnswer) -> messages.Accepted:
-    return (
-        messages.Accepted(False, "GitHub did not take it any more")
-        if answer.status == 401
-        else _taken(answer)
-    )
+    if answer.status == 401:
+        return messages.Accepted(False, "GitHub did not take it any more")
+    return _taken(answer)
 
 
-def _again(answer: messages.ProviderAnswer) -> str:
+def _again(answer: messages.ProviderAnswer) -> datetime | None:
     """From when GitHub takes more: its header names the second."""
     told = answer.headers.get("x-ratelimit-reset", "")
-    if not (told.isascii() and told.isdigit() and len(told) <= 11):
-        return ", and no more now"
-    return f", more from {datetime.fromtimestamp(int(told), UTC):%Y-%m-%d %H:%M} UTC"
+    named = told.isascii() and told.isdigit() and len(told) <= 11
+    return datetime.fromtimestamp(int(told), UTC) if named else None
 
 
 def _warnings(requests: int, endpoints: Endpoints) -> Iterator[str]:
@@ -130,7 +126,7 @@ def _warnings(requests: int, endpoints: Endpoints) -> Iterator[str]:
             f"GitHub takes {REVOCATIONS_AN_HOUR} requests an hour from one address and "
             f"{requests:,} are needed: what is left has to be revoked later."
         )
-    if endpoints.github != GITHUB:
+    if endpoints.of("github", GITHUB) != GITHUB:
         yield "A GitHub Enterprise Server may refuse unauthenticated revocations; the proof shows it."
 
 
@@ -276,14 +272,8 @@ def _counted(draft: AbilityDraft, listed: list[Any], *, whole: bool) -> Reposito
             draft.add_places([owner.get("login")])
     if odd:
         draft.miss(f"{odd:,} repositories are listed in a form that can't be read", Ability.REPOSITORIES)
-    return Repositories(
-        seen["public"],
-        seen["private"],
-        seen["internal"],
-        seen["writable"],
-        seen["administered"],
-        whole and not odd,
-    )
+    kinds = ("public", "private", "internal", "writable", "administered")
+    return Repositories(*(seen[kind] for kind in kinds), whole=whole and not odd)
 
 
 def _not_signed_on(draft: AbilityDraft, answer: messages.ProviderAnswer) -> bool:
@@ -409,13 +399,12 @@ def _asks(path: str, *but: str, only: str = "") -> Any:
 def _out_of_calls(answer: messages.ProviderAnswer) -> str:
     if answer.headers.get("x-ratelimit-remaining") != "0":
         return ""
-    told = answer.headers.get("x-ratelimit-reset", "")
-    if told.isascii() and told.isdigit() and len(told) <= 11:
-        return f"asked too often: GitHub takes more from {datetime.fromtimestamp(int(told), UTC):%H:%M} UTC"
-    return "asked too often: GitHub takes no more calls with it now"
+    again = _again(answer)
+    more = "no more calls with it now" if again is None else f"more from {again:%H:%M} UTC"
+    return f"asked too often: GitHub takes {more}"
 
 
-QUESTIONS = AbilityQuestions(
+_QUESTIONS = AbilityQuestions(
     first=_read_identity,
     further=(
         AbilityQuestion(
@@ -448,4 +437,16 @@ QUESTIONS = AbilityQuestions(
     refused=_refused,
     throttled=rate_limited,
     exhausted=_out_of_calls,
+)
+
+PROVIDERS = (
+    Provider(
+        name="github",
+        base=GITHUB,
+        question=_question,
+        said=_read,
+        revocation=revocation,
+        abilities=_QUESTIONS,
+        log_query=hashed_query,
+    ),
 )

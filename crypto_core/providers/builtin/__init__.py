@@ -1,0 +1,1 @@
+"""The providers that Keydeck knows itself, a module each: its requests, its answers, its record."""
