@@ -30,7 +30,8 @@ from crypto_core.values.secret import DataKey, Secret
 PUBLISHED_DEV_KEY = "Uqktv94Z9tHa5WsVKJVtBsc-QylZWQ4wTg3_sXekPaA="
 SOURCE = Path(__file__).parents[3] / "crypto_core"
 OWN_WORDS = "".join(
-    file.read_text(encoding="utf-8") for file in [*(SOURCE / "envelope").glob("*.py"), SOURCE / "values" / "errors.py"]
+    file.read_text(encoding="utf-8")
+    for file in [*(SOURCE / "envelope").glob("*.py"), SOURCE / "values" / "errors.py"]
 )
 """What the errors of this package are worded in."""
 
