@@ -17,10 +17,10 @@ from textual.dom import DOMNode
 from textual.signal import Signal
 
 from crypto_core.values.cancellation import Cancellation
-from screens.ages import Clock, ago, span
 from screens.blocking_calls import Failure
 from screens.key_words import KeyWords
 from screens.memory import DayCount, Memory
+from screens.moments import Clock, ago, span
 from screens.services import Services, Surroundings
 from screens.worker_calls import LIMIT_SECONDS, PendingCall, ask
 

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from crypto_core.keys.status import KeyShare
 from crypto_core.lists.coverage import Evidence
-from screens.ages import ago
+from screens.moments import ago
 from screens.signs import EVIDENCE_STYLES
 
 _SURENESS = (Evidence.CONFLICT, Evidence.UNKNOWN, Evidence.INFERRED, Evidence.VERIFIED)

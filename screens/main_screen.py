@@ -16,22 +16,49 @@ from textual.widget import Widget
 
 from screens.actions.action import Action
 from screens.actions.performer import Actor
-from screens.ages import ago
 from screens.blocking_calls import Failure
-from screens.command_line.screen import CommandLine
+from screens.command_line import CommandLine
 from screens.facts import Loaded, ScreenFacts
+from screens.moments import ago
 from screens.routes import Followed
 from screens.widgets.changed_lines import ChangedLines
 from screens.widgets.cursor_view import CursorFollower
 from screens.widgets.header import Header
-from screens.widgets.hint_line import HintLine
 from screens.widgets.key_hints import KeyHints
 from screens.widgets.line_input import LineInput
 from screens.widgets.line_list import LineList
-from screens.widgets.notice import NoticeBar
+from screens.widgets.notice import HintLine, NoticeBar
 from screens.widgets.panes import Panes
-from screens.widgets.refresh import Refreshing
 from screens.worker_calls import ask
+
+
+class Refreshing:
+    """The rhythm of one screen, as set, else its own; and whether it's paused."""
+
+    def __init__(self, facts: ScreenFacts, name: str, own: float) -> None:
+        self.paused = False
+        self._facts = facts
+        self._seconds = facts.intervals.get(name, own)
+
+    @property
+    def words(self) -> str:
+        if self.paused:
+            return "paused"
+        return f"↻{self._seconds:g}s" if self._seconds else "↻off"
+
+    def due(self, at: datetime | None, took: float) -> bool:
+        """True if what was learnt at that time, in `took` seconds, is old enough to be asked for anew.
+
+        Asking takes at most a twentieth of the time, whatever the interval: the database is production's.
+        """
+        if self.paused or not self._seconds or at is None:
+            return False
+        return (self._facts.clock() - at).total_seconds() >= max(self._seconds, took * 20)
+
+    def pause(self) -> bool:
+        self.paused = not self.paused
+        return self.paused
+
 
 Answer = TypeVar("Answer")
 

@@ -77,7 +77,7 @@ class JobRoute:
 class JobErrorsRoute:
     """The tokens that a job can't write, of one kind."""
 
-    SCREEN: ClassVar = "jobs.errors_screen.JobErrorsScreen"
+    SCREEN: ClassVar = "jobs.job_screen.JobErrorsScreen"
     job: int
     kind: str
 
@@ -120,7 +120,7 @@ class PivotsRoute:
 class PrincipalRoute:
     """What one principal opened and could have opened, by its ARN without the session."""
 
-    SCREEN: ClassVar = "principals.screen.PrincipalScreen"
+    SCREEN: ClassVar = "principals.PrincipalScreen"
     arn: str
 
 
@@ -172,7 +172,7 @@ class PeopleRoute:
 class EstatesRoute:
     """All estates."""
 
-    SCREEN: ClassVar = "estates.screen.EstatesScreen"
+    SCREEN: ClassVar = "estates.EstatesScreen"
 
 
 @dataclass(frozen=True, slots=True)

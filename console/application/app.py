@@ -28,14 +28,14 @@ from crypto_core.values.clean_text import clean
 from screens.actions.action import Action, ActionScope
 from screens.actions.performer import Actor, perform, within_reach
 from screens.actions.registry import ACTIONS
-from screens.ages import Clock, system_clock
 from screens.blocking_calls import DaemonThreads, Failure
-from screens.command_line.screen import ENTER, CommandLine
-from screens.command_line.screen import CommandChoice as Command
+from screens.command_line import ENTER, CommandLine
+from screens.command_line import CommandChoice as Command
 from screens.facts import ScreenFacts
 from screens.list_screen import ListScreen
 from screens.main_screen import MainScreen
 from screens.memory import Memory
+from screens.moments import Clock, system_clock
 from screens.navigation import Navigation
 from screens.routes import EstateRoute, EstatesRoute, Followed, ManualRoute, NarrowedEventsRoute
 from screens.services import JobProcesses, Services
@@ -49,8 +49,8 @@ if TYPE_CHECKING:
 
     from console.application.code_dialogs import CodeDialogs
     from crypto_core.log.logbook import LogBook
-    from screens.context.screen import ContextChange
-    from screens.help.screen import Doable
+    from screens.context import ContextChange
+    from screens.help import Doable
 
 
 NAMES = main_screens()
@@ -201,7 +201,7 @@ class KeydeckApp(Actor, App[None]):
         give_back()
 
     def _welcome(self) -> None:
-        from screens.welcome.card import WelcomeCard
+        from screens.welcome_card import WelcomeCard
 
         self.facts.memory.remember_welcome()
         self.push_screen(WelcomeCard(), self._begin_with)
@@ -273,7 +273,7 @@ class KeydeckApp(Actor, App[None]):
         self.navigation.ascend(depth)
 
     def do_help(self) -> None:
-        from screens.help.screen import Help
+        from screens.help import Help
 
         title = self.screen.crumb[0] if isinstance(self.screen, MainScreen) else ""
         self.push_screen(Help(title, self._doables()), self._read_on)
@@ -294,7 +294,7 @@ class KeydeckApp(Actor, App[None]):
             self.screen.post_message(Followed(ManualRoute(words)))
 
     def _doables(self) -> list[Doable]:
-        from screens.help.screen import Doable
+        from screens.help import Doable
 
         keys: dict[str, list[str]] = {}
         for active in self.screen.active_bindings.values():
@@ -389,7 +389,7 @@ class KeydeckApp(Actor, App[None]):
     # Where to work
 
     def do_context(self, argument: str) -> None:
-        from screens.context.screen import ContextChange, ContextDialog
+        from screens.context import ContextChange, ContextDialog
 
         contexts = self.facts.services.contexts
         if contexts is None:
@@ -405,7 +405,7 @@ class KeydeckApp(Actor, App[None]):
         self._switch(ContextChange(**{kind: name.strip()}))
 
     def _work_in(self, estate: str) -> None:
-        from screens.context.screen import ContextChange
+        from screens.context import ContextChange
 
         self._switch(ContextChange(estate=estate))
 

@@ -54,7 +54,7 @@ class CodeDialogs:
             return None
 
     def _ask(self, question: CodeQuestion, answer: Future[Secret | None]) -> None:
-        from screens.context.code_dialog import CodeDialog
+        from screens.context import CodeDialog
 
         if self._app is not None:
             self._app.push_screen(CodeDialog(question), answer.set_result)

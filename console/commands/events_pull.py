@@ -17,7 +17,7 @@ from console.printed.output import print_gaps, print_json, say
 from crypto_core.guard.consent import Danger
 from crypto_core.values.counts import counted
 from crypto_core.values.errors import SettingsError
-from screens.ages import span
+from screens.moments import span
 
 if TYPE_CHECKING:
     from crypto_core.trail.sources.bucket.digests import Validation

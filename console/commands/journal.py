@@ -32,7 +32,7 @@ from crypto_core.proof.forms import Anchor, Checkpoint
 from crypto_core.proof.journal import RESTS_ON_NOTHING, JournalVerification
 from crypto_core.values.counts import counted
 from crypto_core.values.errors import RefusedError
-from screens.ages import ago
+from screens.moments import ago
 
 LARGEST_CHECKPOINT = 65_536
 """Bytes of a file that may be a checkpoint."""

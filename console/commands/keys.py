@@ -22,7 +22,6 @@ from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import Status
 from crypto_core.lists.coverage import Coverage
 from crypto_core.values.errors import DatabaseError
-from screens.ages import day, stamp, system_clock
 from screens.keys.words import (
     grant_words,
     key_facts,
@@ -32,6 +31,7 @@ from screens.keys.words import (
     state_words,
     unused,
 )
+from screens.moments import day, stamp, system_clock
 
 
 @click.group()

@@ -28,7 +28,7 @@ from crypto_core.values.clean_text import clean
 from crypto_core.values.counts import counted
 from crypto_core.values.errors import RefusedError, SettingsError
 from crypto_core.values.references import RowRef, TokenRef, parse_reference
-from screens.forecast_words import forecast_lines
+from screens.plan_words import forecast_lines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,9 +12,8 @@ from crypto_core.compliance.control import FrameworkControl
 from crypto_core.compliance.period.open_points import open_points
 from crypto_core.compliance.period.period import AuditPeriod, Lapse
 from crypto_core.values.counts import counted
-from screens.compliance.control_signs import CONTROL_SIGNS, ControlState
 from screens.compliance.day_lines import bounds, ending, when
-from screens.compliance.grid import ControlRow, count_words, rows_of
+from screens.compliance.grid import CONTROL_SIGNS, ControlRow, ControlState, count_words, rows_of
 from screens.signs import SIGNS
 
 _WIDTH = 80

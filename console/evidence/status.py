@@ -22,8 +22,7 @@ from console.printed.terminal import styled
 from crypto_core.compliance.answer import ControlAnswer, ControlStatus
 from crypto_core.compliance.assessment import Assessment, Judgement
 from crypto_core.values.counts import counted
-from screens.compliance.control_signs import CONTROL_SIGNS, ControlState, control_state
-from screens.compliance.grid import count_words
+from screens.compliance.grid import CONTROL_SIGNS, ControlState, control_state, count_words
 
 _INDENT = " " * 6
 _MOST_LINES = 4

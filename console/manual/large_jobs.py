@@ -18,7 +18,7 @@ from crypto_core.reencryption.scale.forecast import (
     Forecast,
     forecast,
 )
-from screens.forecast_words import value_words
+from screens.plan_words import value_words
 
 _TOKENS, _QUOTA, _CORES, _ROW_BYTES = 1e9, 100_000.0, 8.0, 750.0
 _RATES = (50_000.0, 100_000.0)

@@ -14,7 +14,7 @@ from crypto_core.reencryption.jobs.model import JobPlan, JobState, JobView
 from crypto_core.reencryption.plan import Plan, Unwritten
 from crypto_core.values.counts import counted
 from crypto_core.values.json_records import JsonRecord, made, shape
-from screens.ages import span
+from screens.moments import span
 from screens.plan_words import assumed_words, loss_lines, rate_words, takes_words
 from screens.styled_text import plain
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from screens.ages import span
+from screens.moments import span
 
 _WINDOW = 60.0
 """Seconds that count: a rate of long ago says nothing of what is to come."""

@@ -16,16 +16,22 @@ from crypto_core.compliance.facts import ChangeFact
 from crypto_core.compliance.period.period import ControlPeriod, Lapse, LapseSource
 from crypto_core.compliance.records.record import EvidenceRecord
 from crypto_core.proof.forms import FIRST
-from screens.ages import span
-from screens.compliance.control_signs import CONTROL_SIGNS, ControlState, control_state
 from screens.compliance.control_status import ComplianceStanding
-from screens.compliance.grid import ControlRow, DayColumn, GridCell
+from screens.compliance.grid import (
+    CONTROL_SIGNS,
+    ControlRow,
+    ControlState,
+    DayColumn,
+    GridCell,
+    control_state,
+)
 from screens.identities import person
+from screens.moments import span
 from screens.routes import EventRoute, JobRoute
 from screens.styled_text import BAD, StyledLine, plain
 from screens.use.lines import BLANK, NAME_CELLS
 from screens.widgets.cells import fit
-from screens.widgets.copied_lines import copied_lines
+from screens.widgets.event_text import copied_lines
 from screens.widgets.line_list import Line
 
 

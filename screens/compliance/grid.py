@@ -1,17 +1,75 @@
-"""The heat map's rows and cells: which controls, in which order, and what a control came to in a column."""
+"""The heat map's rows and cells: which controls, in which order, and what a control came to in a column.
+
+Each state of a control has one sign and one colour, on screen and in print.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
+from crypto_core.compliance.answer import ControlStatus
 from crypto_core.compliance.control import FrameworkControl
 from crypto_core.compliance.period.period import ControlPeriod
-from screens.compliance.control_signs import ControlState, control_state
+from screens.signs import Sign
+
+
+class ControlState(StrEnum):
+    """A control's status as it is shown, the worst first: what is excepted or never asked is set apart."""
+
+    NOT_MET = "not met"
+    EXCEPTED = "excepted"
+    NOT_ASSESSED = "not assessed"
+    PARTLY = "partly met"
+    MET = "met"
+    OUTSIDE = "not Keydeck's to say"
+    """Not assessed on any day: nothing that Keydeck measures answers it."""
+    GAP = "no record"
+    COMING = "not recorded yet"
+    """A day that isn't over."""
+
+    @property
+    def rank(self) -> int:
+        return _RANKS[self]
+
+    @property
+    def known(self) -> bool:
+        return self not in (ControlState.GAP, ControlState.COMING)
+
+
+_RANKS: Mapping[ControlState, int] = {state: rank for rank, state in enumerate(ControlState)}
+
+CONTROL_SIGNS: Mapping[ControlState, Sign] = {
+    ControlState.NOT_MET: Sign("✖", "$error"),
+    ControlState.EXCEPTED: Sign("◌", "$warning"),
+    ControlState.NOT_ASSESSED: Sign("?", "$warning"),
+    ControlState.PARTLY: Sign("▲", "$warning"),
+    ControlState.MET: Sign("●", "$success"),
+    ControlState.OUTSIDE: Sign("-", "$muted"),
+    ControlState.GAP: Sign("·", "$warning"),
+    ControlState.COMING: Sign(" ", "$muted"),
+}
+
+_OF_STATUS: Mapping[ControlStatus, ControlState] = {
+    ControlStatus.NOT_MET: ControlState.NOT_MET,
+    ControlStatus.NOT_ASSESSED: ControlState.NOT_ASSESSED,
+    ControlStatus.PARTLY: ControlState.PARTLY,
+    ControlStatus.MET: ControlState.MET,
+}
+
+
+def control_state(status: ControlStatus, *, excepted: bool = False, asked: bool = True) -> ControlState:
+    """Return how a status is shown. `excepted`: somebody granted that; not `asked`: no test answers it."""
+    if status is ControlStatus.NOT_MET and excepted:
+        return ControlState.EXCEPTED
+    if status is ControlStatus.NOT_ASSESSED and not asked:
+        return ControlState.OUTSIDE
+    return _OF_STATUS[status]
+
 
 _DAY = timedelta(days=1)
 

@@ -12,7 +12,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 
 from screens.compliance import grid
-from screens.compliance.control_signs import CONTROL_SIGNS, ControlState
+from screens.compliance.grid import CONTROL_SIGNS, ControlState
 from screens.widgets.cells import cut, fit
 from screens.widgets.cursor_view import CursorView
 

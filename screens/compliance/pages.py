@@ -23,7 +23,7 @@ from screens.routes import ApprovalsRoute, EventsRoute, FindingsRoute, Followed,
 from screens.signs import SIGNS
 from screens.use.lines import BLANK, prose
 from screens.widgets.clipboard import cell_as_text, send_to_clipboard
-from screens.widgets.copied_lines import CopiedText, CopiedValue, copied_lines
+from screens.widgets.event_text import CopiedText, CopiedValue, copied_lines
 from screens.widgets.line_list import Line, LineList
 
 Answer = TypeVar("Answer")

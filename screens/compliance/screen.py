@@ -19,10 +19,18 @@ from crypto_core.values.counts import counted
 from crypto_core.values.errors import InvalidFilterError
 from screens.actions.action import Action, ActionScope
 from screens.answer_screen import AnswerScreen
-from screens.compliance.control_signs import CONTROL_SIGNS, ControlState
 from screens.compliance.control_status import ComplianceStanding, load_standing
 from screens.compliance.day_lines import row_content
-from screens.compliance.grid import ControlRow, Zoom, counts, frameworks_of, rows_of, shown_rows
+from screens.compliance.grid import (
+    CONTROL_SIGNS,
+    ControlRow,
+    ControlState,
+    Zoom,
+    counts,
+    frameworks_of,
+    rows_of,
+    shown_rows,
+)
 from screens.compliance.heat_map import HeatMap
 from screens.compliance.routes import ControlDayRoute, OpenPointsRoute
 from screens.event_filters import since as moment_since
@@ -31,8 +39,7 @@ from screens.routes import Followed
 from screens.widgets.cells import cut, spread
 from screens.widgets.clipboard import cell_as_text, send_to_clipboard
 from screens.widgets.cursor_view import CursorView
-from screens.widgets.hint_line import HintLine
-from screens.widgets.notice import NoticeBar
+from screens.widgets.notice import HintLine, NoticeBar
 from screens.widgets.panes import Arrangement, Panes
 
 MOST_DAYS = 3 * 366

@@ -188,8 +188,7 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
         """Choose a key, look at the plan, confirm, run; then show the tokens as they are."""
         from crypto_core.reencryption.plan import Verb
         from screens.connections.run import RunDialog
-        from screens.reencryption.choose_key import ChooseKey
-        from screens.reencryption.preview import Preview
+        from screens.reencryption import ChooseKey, Preview
 
         verb = Verb(how)
         selection, count, refs = self.selection()

@@ -17,11 +17,10 @@ from crypto_core.trail.sources.pull_query import LATE
 from crypto_core.trail.store import Summary
 from crypto_core.values.cancellation import Cancellation
 from crypto_core.values.counts import counted
-from screens.ages import local
 from screens.blocking_calls import Failure
 from screens.event_filters import window
 from screens.facts import ScreenFacts
-from screens.moments import end_of_axis
+from screens.moments import end_of_axis, local
 from screens.widgets.cells import spread
 from screens.worker_calls import PendingCall, ask
 

@@ -11,7 +11,7 @@ from screens.identities import noted_by
 from screens.key_changes.block_actor import BlockActor
 from screens.key_changes.block_lines import PageNames
 from screens.routes import Followed, PrincipalRoute
-from screens.widgets.ask_text import AskText
+from screens.widgets.question import AskText
 from screens.worker_calls import ask
 
 

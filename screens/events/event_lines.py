@@ -10,12 +10,11 @@ from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.event_fields import LABELLED
 from crypto_core.trail.store import StoredEvent
 from crypto_core.values.clean_text import shortened
-from screens.ages import ago
 from screens.event_filters import term
 from screens.events.event_list import principal_words, sign_of
 from screens.facts import ScreenFacts
 from screens.key_changes.block_lines import SIGN, block_words, blocks_of
-from screens.moments import whole
+from screens.moments import ago, whole
 from screens.routes import EventsRoute, KeyRoute, PrincipalRoute, TimelineRoute, TokensRoute
 from screens.widgets.line_list import Line
 

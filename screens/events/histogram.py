@@ -9,9 +9,8 @@ from textual.content import Content
 from textual.widget import Widget
 
 from crypto_core.trail.store.counts import Histogram
-from screens.ages import span
 from screens.facts import ScreenFacts
-from screens.moments import end_of_axis, moment, seconds
+from screens.moments import end_of_axis, moment, seconds, span
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 CURSOR = "◆"

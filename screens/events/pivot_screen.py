@@ -21,9 +21,8 @@ from screens.main_screen import MainScreen
 from screens.moments import end_of_axis, moment
 from screens.routes import Followed, NarrowedEventsRoute, PivotsRoute, PrincipalRoute
 from screens.widgets.cells import bar, fit, fit_middle, percent
-from screens.widgets.hint_line import HintLine
 from screens.widgets.line_list import Line, LineList, indented
-from screens.widgets.notice import NoticeBar
+from screens.widgets.notice import HintLine, NoticeBar
 from screens.worker_calls import PendingCall, ask
 
 FEW = 6

@@ -9,7 +9,7 @@ from crypto_core.values.key_names import is_key_arn, short_key
 from screens.facts import ScreenFacts
 from screens.signs import SIGNS
 from screens.widgets.table.columns import Cell
-from screens.widgets.table.memory_rows import memory_listing
+from screens.widgets.table.table_list import memory_listing
 
 
 def subject_words(finding: Finding, facts: ScreenFacts) -> str:

@@ -28,11 +28,10 @@ from screens.key_changes.block_lines import SIGN, PageNames, blocked_words
 from screens.list_screen import ListScreen
 from screens.routes import EventsRoute, KeyRoute
 from screens.signs import SIGNS
-from screens.widgets.ask_text import AskText
-from screens.widgets.hint_line import HintLine
-from screens.widgets.notice import NoticeBar
+from screens.widgets.notice import HintLine, NoticeBar
 from screens.widgets.panes import Arrangement, Panes
 from screens.widgets.plan_dialog import UNCHANGED
+from screens.widgets.question import AskText
 from screens.widgets.table.pane import TablePane
 from screens.worker_calls import ask
 

@@ -31,9 +31,9 @@ from screens.main_screen import MainScreen
 from screens.routes import Followed, TokensRoute
 from screens.widgets.cells import fit
 from screens.widgets.dialog import Dialog, button, buttons, framed
+from screens.widgets.line_input import SecretInput
 from screens.widgets.line_list import Line, LineList, line
 from screens.widgets.notice import trouble_content
-from screens.widgets.secret_input import SecretInput
 from screens.worker_calls import PendingCall, ask
 
 _ASKED = (

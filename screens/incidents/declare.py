@@ -25,7 +25,6 @@ from crypto_core.values.counts import counted
 from crypto_core.values.errors import InvalidReferenceError, InvalidTokenError, RefusedError
 from crypto_core.values.references import parse_reference
 from crypto_core.values.secret import Secret
-from screens.ages import span
 from screens.blocking_calls import Failure
 from screens.event_filters import since
 from screens.facts import ScreenFacts
@@ -44,14 +43,14 @@ from screens.incidents.token_scope import (
 from screens.incidents.words import subject
 from screens.incidents.work import incident_work
 from screens.main_screen import MainScreen
+from screens.moments import span
 from screens.routes import Followed, IncidentRoute
 from screens.services import LEAK_SEARCH, Contexts
 from screens.widgets.cells import cut, fit
 from screens.widgets.dialog import Dialog, button, buttons, framed
-from screens.widgets.line_input import LineInput
+from screens.widgets.line_input import LineInput, SecretInput
 from screens.widgets.line_list import Line, LineList, line
 from screens.widgets.notice import trouble_content
-from screens.widgets.secret_input import SecretInput
 from screens.worker_calls import PendingCall, ask
 
 if TYPE_CHECKING:

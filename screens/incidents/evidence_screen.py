@@ -17,17 +17,16 @@ from crypto_core.values.cancellation import Cancellation
 from crypto_core.values.clean_text import clean
 from crypto_core.values.counts import counted
 from screens.actions.action import Action, ActionScope
-from screens.ages import stamp
-from screens.answer_screen import AnswerScreen
+from screens.answer_screen import AnswerScreen, UseScreen
 from screens.facts import ScreenFacts
 from screens.identities import person
 from screens.incidents.work import incident_work
+from screens.moments import stamp
 from screens.routes import EvidenceRoute, Followed
 from screens.use.lines import BLANK
-from screens.use.use_screen import UseScreen
 from screens.widgets.cells import cut, fit, fit_middle
 from screens.widgets.clipboard import send_to_clipboard
-from screens.widgets.copied_lines import CopiedText, CopiedValue
+from screens.widgets.event_text import CopiedText, CopiedValue
 from screens.widgets.line_list import Line
 
 MOST_LINES = 20_000

@@ -183,7 +183,7 @@ class IncidentActor(MainScreen):
             self.look_now(step.step.id)
 
     def do_check_lines(self) -> None:
-        from screens.incidents.check_lines import check_details
+        from screens.incidents.step_lines import check_details
 
         step = self.step_in_hand
         if step is not None and (seen := self.seen_of(step)) is not None:
@@ -294,7 +294,7 @@ class IncidentActor(MainScreen):
         )
 
     async def _asked_text(self, title: str, about: str, label: str, proposed: str = "") -> str:
-        from screens.widgets.ask_text import AskText
+        from screens.widgets.question import AskText
 
         unkept = self._unkept.get(title, "")
         text = await self.app.push_screen_wait(AskText(title, about, unkept or proposed, label=label)) or ""
@@ -398,7 +398,7 @@ class IncidentActor(MainScreen):
 
     @work(exclusive=True, group="write")
     async def _show_waiting(self, waiting: Waiting) -> None:
-        from screens.incidents.approval_dialogs import ApprovalNeeded
+        from screens.incidents.approvals_screen import ApprovalNeeded
 
         if self.is_attached and self.is_current:
             await self.app.push_screen_wait(ApprovalNeeded(waiting))

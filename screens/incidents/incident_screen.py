@@ -24,7 +24,6 @@ from crypto_core.values.cancellation import Cancellation
 from crypto_core.values.clean_text import shortened
 from crypto_core.values.key_names import is_key_arn
 from screens.actions.action import Action, ActionScope
-from screens.ages import ago, local
 from screens.answer_screen import AnswerScreen
 from screens.blocking_calls import Failure
 from screens.facts import ScreenFacts
@@ -38,12 +37,12 @@ from screens.incidents.work import approval_gate, incident_work
 from screens.key_changes.block_actor import BlockActor
 from screens.key_changes.block_lines import PageNames
 from screens.main_screen import MainScreen
+from screens.moments import ago, local
 from screens.routes import Followed
 from screens.signs import Sign
 from screens.widgets.cells import cut, fit
-from screens.widgets.hint_line import HintLine
 from screens.widgets.line_list import Line, LineList, indented, line
-from screens.widgets.notice import NoticeBar
+from screens.widgets.notice import HintLine, NoticeBar
 from screens.worker_calls import PendingCall, PolledCall, ask
 
 ROOMY = 34

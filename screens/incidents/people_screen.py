@@ -18,21 +18,21 @@ from crypto_core.values.cancellation import Cancellation
 from screens.actions.action import Action, ActionScope
 from screens.actions.performer import perform
 from screens.actions.registry import BY_ID
-from screens.ages import ago
+from screens.answer_screen import UseScreen
 from screens.blocking_calls import Failure
 from screens.facts import ScreenFacts
 from screens.identities import person
 from screens.incidents.work import incident_work
+from screens.moments import ago
 from screens.routes import Followed
 from screens.signs import Sign
 from screens.use.lines import BLANK, prose
-from screens.use.use_screen import UseScreen
-from screens.widgets.ask_text import AskText
 from screens.widgets.cells import fit
 from screens.widgets.dialog import Dialog, buttons, framed
 from screens.widgets.line_input import LineInput
 from screens.widgets.line_list import Line, line
 from screens.widgets.notice import trouble_content
+from screens.widgets.question import AskText
 from screens.worker_calls import ask
 
 _SIGNS = {

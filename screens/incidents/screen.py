@@ -23,10 +23,10 @@ from screens.incidents.words import at_step, budget, incident_sign, runbook_word
 from screens.incidents.work import incident_work
 from screens.list_screen import ListScreen
 from screens.routes import ApprovalsRoute, Followed, IncidentRoute
-from screens.widgets.hint_line import HintLine
+from screens.widgets.notice import HintLine
 from screens.widgets.table.columns import Cell
-from screens.widgets.table.memory_rows import memory_listing
 from screens.widgets.table.pane import TablePane
+from screens.widgets.table.table_list import memory_listing
 from screens.worker_calls import PolledCall
 
 if TYPE_CHECKING:

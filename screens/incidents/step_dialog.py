@@ -1,4 +1,7 @@
-"""A step's action: its inputs, then the plan, then the confirmation."""
+"""A step's action: its inputs, then the plan, then the confirmation.
+
+Each input is a field: a line, a choice, several choices, or a secret.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,13 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
-from textual.widgets import Button
+from textual.message import Message
+from textual.widget import Widget
+from textual.widgets import Button, Input, Static
 
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.model import StepView
@@ -18,15 +26,216 @@ from crypto_core.values.clean_text import shortened
 from crypto_core.values.secret import Secret
 from screens.blocking_calls import Failure
 from screens.facts import ScreenFacts
-from screens.incidents.inputs import InputsForm
 from screens.incidents.words import action_lines
 from screens.incidents.work import incident_work
+from screens.routes import Followed
 from screens.styled_text import BLANK
-from screens.widgets.cells import painted
+from screens.widgets.cells import fit, painted
 from screens.widgets.dialog import button
+from screens.widgets.line_input import LineInput, SecretInput
+from screens.widgets.line_list import Line, LineList, line
 from screens.widgets.notice import trouble_content
 from screens.widgets.plan_dialog import LOOKING, PlanDialog
 from screens.worker_calls import ask
+
+_MOST_CHOICES = 6
+_MOST_LINES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChoice:
+    """One of the choices of a field: what a line leads to."""
+
+    field: str
+    value: str
+
+
+class InputsForm(VerticalScroll, can_focus=False):
+    """The fields. Enter goes to the next one, and from the last one on."""
+
+    DEFAULT_CSS = """
+    InputsForm { height: auto; max-height: 58vh; scrollbar-size-vertical: 1; }
+    InputsForm .field { height: auto; margin-bottom: 1; }
+    InputsForm .field > Static { width: 100%; color: $muted; }
+    InputsForm Input { width: 1fr; }
+    InputsForm .field > .wrong { color: $warning; display: none; }
+    """
+
+    class Filled(Message):
+        """Enter was pressed in the last field."""
+
+    def __init__(self, fields: Sequence[InputField], refused: str = "", why: Failure | None = None) -> None:
+        """`refused` is the name of the field that is not taken as it is, and `why`."""
+        super().__init__()
+        self._fields = tuple(fields)
+        self._refused, self._why = refused, why
+
+    def compose(self) -> ComposeResult:
+        for number, field in enumerate(self._fields):
+            with Vertical(classes="field"):
+                optional = "" if field.required or field.choices else "  (may be left empty)"
+                if field.several and field.choices:
+                    optional = "  (space chooses)"
+                masked = "  (masked; forgotten once it is used)" if field.secret else ""
+                yield Static(Content(f"{field.label}{optional}{masked}"))
+                widget = self._widget(number, field)
+                yield widget
+                if isinstance(widget, Checklist):
+                    others = LineInput(widget.others, id=f"{widget.id}-others", compact=True)
+                    others.placeholder = "others, as ARNs with commas between"
+                    yield others
+                yield Static(classes="wrong")
+
+    def _widget(self, number: int, field: InputField) -> Widget:
+        id_ = f"field-{number}"
+        if field.secret:
+            return SecretInput(placeholder="paste or type it", id=id_)
+        if field.several and field.choices:
+            return Checklist(field, id=id_)
+        if field.choices:
+            return LineList(id=id_)
+        return LineInput(field.default, id=id_, compact=True)
+
+    def on_mount(self) -> None:
+        """Defaults are chosen; the first field has the focus."""
+        for number, field in enumerate(self._fields):
+            if field.choices and not field.secret and not field.several:
+                self._offer(self.query_one(f"#field-{number}", LineList), field)
+        self.screen.set_class(any(field.several for field in self._fields), "-choosing")
+        self.styles.max_height = max(self.app.size.height * 58 // 100, 3)
+        # A single choice is made already: what is pasted first is for the field behind it.
+        undecided = (
+            n
+            for n, field in enumerate(self._fields)
+            if field.secret or field.several or len(field.choices) != 1
+        )
+        self.query_one(f"#field-{next(undecided, 0)}").focus()
+        for number, field in enumerate(self._fields):
+            if field.name == self._refused and self._why is not None:
+                self._say(number, trouble_content(self._why))
+
+    def _say(self, number: int, words: Content) -> None:
+        for place, said in enumerate(self.query(".field > .wrong").results(Static)):
+            said.display = place == number
+            if place == number:
+                said.update(words)
+        self.query_one(f"#field-{number}").focus()
+        self.call_after_refresh(self.query(".field")[number].scroll_visible, animate=False)
+
+    def _offer(self, choices: LineList, field: InputField) -> None:
+        choices.styles.height = min(len(field.choices), _MOST_CHOICES)
+
+        def lines(width: int) -> list[Line]:
+            return [
+                line(" ", fit(words or value, max(width - 2, 8)), target=FieldChoice(field.name, value))
+                for value, words in field.choices
+            ]
+
+        choices.write(lambda size: lines(size.width))
+        values = [value for value, _ in field.choices]
+        if field.default in values:
+            choices.move_to(values.index(field.default))
+
+    @on(Input.Submitted)
+    @on(Followed)
+    def go_on(self, event: Input.Submitted | Followed) -> None:
+        event.stop()
+        ids = [widget.id for widget in self.query(".field > *") if widget.id]
+        focused = self.screen.focused
+        at = ids.index(focused.id) if focused is not None and focused.id in ids else len(ids) - 1
+        if at + 1 < len(ids):
+            self.query_one(f"#{ids[at + 1]}").focus()
+        else:
+            self.post_message(self.Filled())
+
+    def take_inputs(self) -> Mapping[str, str | Secret] | None:
+        """Return the entered values, None if one is missing. Secret fields are emptied."""
+        replaced = {field.instead_of for number, field in enumerate(self._fields) if self._is_filled(number)}
+        for number, field in enumerate(self._fields):
+            if field.name in replaced:
+                continue
+            widget = self.query_one(f"#field-{number}")
+            empty = isinstance(widget, Input) and not widget.value.strip()
+            if field.required and (empty or (isinstance(widget, Checklist) and not self._chosen(widget))):
+                self._say(number, Content(f"Missing: {field.label}"))
+                return None
+        taken: dict[str, str | Secret] = {}
+        for number, field in enumerate(self._fields):
+            widget = self.query_one(f"#field-{number}")
+            if isinstance(widget, SecretInput):
+                secret = widget.take()
+                if secret is not None:
+                    taken[field.name] = secret
+            elif isinstance(widget, Checklist):
+                taken[field.name] = ", ".join(self._chosen(widget))
+            elif isinstance(widget, LineList):
+                target = widget.current.target if widget.current is not None else None
+                taken[field.name] = target.value if isinstance(target, FieldChoice) else ""
+            elif isinstance(widget, Input):
+                taken[field.name] = widget.value.strip()
+        return taken
+
+    def _is_filled(self, number: int) -> bool:
+        widget = self.query_one(f"#field-{number}")
+        return isinstance(widget, Input) and bool(widget.value.strip())
+
+    def _chosen(self, widget: Checklist) -> tuple[str, ...]:
+        others = self.query_one(f"#{widget.id}-others", Input).value
+        return tuple(dict.fromkeys((*widget.chosen, *listed(others))))
+
+    def forget(self) -> None:
+        for field in self.query(SecretInput):
+            field.clear()
+
+
+class Checklist(LineList):
+    """The choices of a field, those of its default chosen. Suspects are red, and marked as such."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("space", "choose", "Choose", tooltip="Choose what is under the cursor, or take it back"),
+    ]
+
+    def __init__(self, field: InputField, *, id: str) -> None:  # noqa: A002 - Textual's name
+        super().__init__(id=id)
+        self._field = field
+        given = listed(field.default)
+        values = [value for value, _ in field.choices]
+        self._chosen = {value for value in values if value in given}
+        self.others = ", ".join(value for value in given if value not in values)
+        """What the default names besides."""
+
+    def on_mount(self) -> None:
+        """As high as there are choices; the cursor is on the first that is chosen."""
+        self.styles.height = min(len(self._field.choices), _MOST_LINES)
+        self._paint()
+        chosen = (n for n, (value, _) in enumerate(self._field.choices) if value in self._chosen)
+        self.move_to(next(chosen, 0))
+
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        return tuple(value for value, _ in self._field.choices if value in self._chosen)
+
+    def action_choose(self) -> None:
+        if self.current is not None and isinstance(self.current.target, str):
+            self._chosen ^= {self.current.target}
+            self._paint()
+
+    def _paint(self) -> None:
+        self.write(
+            lambda size: [self._line(value, words, size.width) for value, words in self._field.choices]
+        )
+
+    def _line(self, value: str, words: str, width: int) -> Line:
+        box = "[x]" if value in self._chosen else "[ ]"
+        suspect = value in self._field.suspects
+        mark = "▲ " if suspect else "  "
+        style = "$error" if suspect else "bold" if value in self._chosen else ""
+        return line(f" {box} ", (f"{mark}{fit(words or value, max(width - 7, 8))}", style), target=value)
+
+
+def listed(text: str) -> tuple[str, ...]:
+    return tuple(part for one in text.split(",") if (part := one.strip()))
+
 
 _ROUNDS = 5
 """How often an answer may lead to further fields."""

@@ -8,11 +8,11 @@ from textual.content import Content
 
 from crypto_core.incidents.model import EntryKind, IncidentView, TimelineEntry
 from crypto_core.values.cancellation import Cancellation
-from screens.ages import local
+from screens.answer_screen import UseScreen
 from screens.facts import ScreenFacts
 from screens.identities import person
 from screens.incidents.work import incident_work
-from screens.use.use_screen import UseScreen
+from screens.moments import local
 from screens.widgets.cells import fit
 from screens.widgets.event_text import EventText
 from screens.widgets.line_list import Line, line

@@ -12,9 +12,9 @@ from crypto_core.database.state.incident_records import Present
 from crypto_core.incidents import model
 from crypto_core.incidents.runbooks import placeholders
 from crypto_core.incidents.steps.step_contracts import ActionPlan
-from screens.ages import span
 from screens.facts import ScreenFacts
 from screens.identities import person
+from screens.moments import span
 from screens.routes import IncidentRoute
 from screens.signs import Sign
 from screens.styled_text import BLANK, StyledLine, effect_lines

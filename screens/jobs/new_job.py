@@ -24,7 +24,7 @@ from screens.jobs.choose_tokens import ChooseTokens, Chosen
 from screens.key_words import KeyWords
 from screens.main_screen import MainScreen
 from screens.plan_words import ABOUT, loss_lines, plan_lines, takes_words
-from screens.reencryption.choose_key import ChooseKey
+from screens.reencryption import ChooseKey
 from screens.routes import Followed, JobRoute
 from screens.services import JobProcesses
 from screens.styled_text import BLANK

@@ -16,10 +16,10 @@ from screens.list_screen import ListScreen
 from screens.routes import JobRoute
 from screens.use.lines import who
 from screens.widgets.cells import percent
-from screens.widgets.hint_line import HintLine
+from screens.widgets.notice import HintLine
 from screens.widgets.table.columns import Cell
-from screens.widgets.table.memory_rows import memory_listing
 from screens.widgets.table.pane import TablePane
+from screens.widgets.table.table_list import memory_listing
 
 MOST = 1_000
 

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 from crypto_core.reencryption.jobs.model import Job, JobState, JobView
 from crypto_core.reencryption.plan import Verb
-from screens.ages import span
 from screens.facts import ScreenFacts
+from screens.moments import span
 from screens.signs import Sign
 
 SIGNS = {

@@ -13,9 +13,9 @@ from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import Status
 from crypto_core.values.counts import counted
 from crypto_core.values.key_names import same_key
-from screens.ages import day
 from screens.key_shares import by_material, evidence_words, token_sum
 from screens.keys.words import absent, key_facts, kind_words, material_note, state_words
+from screens.moments import day
 from screens.routes import TokensRoute
 from screens.signs import SIGNS
 from screens.use.lines import BLANK, NAME_CELLS, fact

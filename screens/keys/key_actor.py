@@ -23,18 +23,18 @@ from crypto_core.keys.policy.least_privilege import Role
 from crypto_core.keys.policy.policy_reader import KeyPolicy
 from crypto_core.values.clean_text import shortened
 from screens.actions.action import Action, ActionScope
-from screens.ages import day
 from screens.facts import ScreenFacts
 from screens.key_changes.change_dialog import ChangeDialog
 from screens.main_screen import MainScreen
+from screens.moments import day
 from screens.routes import Followed, KeyUseRoute, PolicyRoute, RotationRoute
-from screens.widgets.ask_text import AskText
 from screens.widgets.cells import cut, fit
 from screens.widgets.choice_dialog import ChoiceDialog
 from screens.widgets.dialog import Dialog, buttons, framed
 from screens.widgets.line_input import LineInput
 from screens.widgets.line_list import Line, line
 from screens.widgets.plan_dialog import UNCHANGED
+from screens.widgets.question import AskText
 
 _FIELDS = (
     ("alias", "alias/tokens-2"),

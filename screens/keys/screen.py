@@ -22,12 +22,11 @@ from screens.keys.key_actor import KeyActor
 from screens.keys.words import UNKNOWN, rotation_words, state_words
 from screens.list_screen import ListScreen
 from screens.routes import KeyRoute
-from screens.widgets.hint_line import HintLine
-from screens.widgets.notice import NoticeBar
+from screens.widgets.notice import HintLine, NoticeBar
 from screens.widgets.panes import Arrangement, Panes
 from screens.widgets.table.columns import Cell
-from screens.widgets.table.memory_rows import memory_listing
 from screens.widgets.table.pane import TablePane
+from screens.widgets.table.table_list import memory_listing
 
 
 class KeysScreen(KeyActor, ListScreen[KeyState]):

@@ -11,7 +11,7 @@ from crypto_core.keys.policy.actions import in_words
 from crypto_core.keys.state import ON_DEMAND_LIMIT, CustomKeyStore, KeyMaterial, KeyState
 from crypto_core.values.clean_text import shortened
 from crypto_core.values.key_names import region_of
-from screens.ages import ago, day, stamp
+from screens.moments import ago, day, stamp
 from screens.signs import Sign
 
 UNKNOWN = ("?", "$disabled")

@@ -20,8 +20,8 @@ from screens.facts import ScreenFacts
 from screens.list_screen import ListScreen
 from screens.signs import SIGNS
 from screens.widgets.table.columns import Cell
-from screens.widgets.table.memory_rows import memory_listing
 from screens.widgets.table.pane import TablePane
+from screens.widgets.table.table_list import memory_listing
 
 
 class LogScreen(ListScreen[LogLine]):

@@ -10,7 +10,7 @@ from screens.facts import ScreenFacts
 from screens.manual.page_lines import page_rows, plain
 from screens.manual_page import ManualPage
 from screens.signs import Sign
-from screens.widgets.table.memory_rows import memory_listing
+from screens.widgets.table.table_list import memory_listing
 
 
 def _text(page: ManualPage, _facts: ScreenFacts) -> str:

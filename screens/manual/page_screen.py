@@ -17,9 +17,9 @@ from screens.manual.page_lines import Row, folded, page_rows
 from screens.manual.page_list import lines_with, searched
 from screens.manual_page import ManualPage, topic_of
 from screens.routes import Followed, ManualPageRoute
-from screens.widgets.ask_text import AskText
 from screens.widgets.event_text import EventText
 from screens.widgets.line_list import Line
+from screens.widgets.question import AskText
 
 _STYLES = {"$code": "on $panel", "$block": "on $panel", "underline": "underline $accent"}
 _HINT = "Enter: to that page."

@@ -13,9 +13,9 @@ from crypto_core.envelope import Format
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import KeyShare, Status
 from crypto_core.values.key_names import same_key, short_material
-from screens.ages import ago, day
 from screens.key_shares import by_material, evidence_words, token_sum
 from screens.key_words import KeyWords
+from screens.moments import ago, day
 from screens.routes import KeyRoute, TokensRoute
 from screens.widgets.cells import bar, cut, fit
 from screens.widgets.line_list import Line, line

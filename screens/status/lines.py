@@ -12,8 +12,8 @@ from crypto_core.database.tokens.sweep.results import Sweep
 from crypto_core.lists.paging import Query
 from crypto_core.values.cancellation import Cancellation
 from crypto_core.values.counts import counted
-from screens.ages import ago, day
 from screens.memory import DayCount
+from screens.moments import ago, day
 from screens.routes import EventsRoute, FindingsRoute
 from screens.widgets.cells import HEIGHTS, columns, cut, percent
 from screens.widgets.line_list import Line, line

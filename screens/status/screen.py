@@ -30,9 +30,8 @@ from screens.status.key_lines import key_lines
 from screens.status.lines import RecentUse, guard_lines, protected_lines, recent_use, sweep_lines, use_lines
 from screens.status.problem_rows import ProblemRow, problem_rows, shown_rows
 from screens.widgets.cells import bar, cut, fit, percent, spread
-from screens.widgets.hint_line import HintLine
 from screens.widgets.line_list import Line, LineList, indented, line
-from screens.widgets.notice import NoticeBar
+from screens.widgets.notice import HintLine, NoticeBar
 from screens.widgets.panes import Arrangement, Panes
 from screens.worker_calls import PendingCall, ask
 

@@ -11,10 +11,10 @@ from crypto_core.trail.use.tokens import OPENED
 from crypto_core.values.cancellation import Cancellation
 from crypto_core.values.clean_text import shortened
 from crypto_core.values.counts import counted
+from screens.answer_screen import UseScreen
 from screens.facts import ScreenFacts
 from screens.routes import EventsRoute, KeyRoute
 from screens.use.lines import BLANK, day_lines, fact, gap_lines, group_lines, group_text, span_words, who
-from screens.use.use_screen import UseScreen
 from screens.widgets.line_list import Line, line
 
 

@@ -25,14 +25,13 @@ from crypto_core.values.cancellation import Cancellation
 from crypto_core.values.clean_text import CleanText
 from crypto_core.values.counts import counted
 from crypto_core.values.references import TokenRef
-from screens.ages import ago, stamp
+from screens.answer_screen import UseScreen
 from screens.event_filters import term
 from screens.facts import ScreenFacts
-from screens.moments import clock_time
+from screens.moments import ago, clock_time, stamp
 from screens.routes import EventRoute, EventsRoute, KeyRoute, TokensRoute
 from screens.use import lines
 from screens.use.lines import BLANK, POSSIBLE, TIME_CELLS, gap_lines, prose
-from screens.use.use_screen import UseScreen
 from screens.widgets.cells import cut, fit
 from screens.widgets.line_list import Line, line
 

@@ -12,8 +12,8 @@ from textual.content import Content
 from textual.widgets import Static
 
 from crypto_core.values.clean_text import shortened
-from screens.ages import calmly_ago
 from screens.facts import ScreenFacts
+from screens.moments import calmly_ago
 from screens.services import Surroundings
 from screens.widgets.cells import cut, spread
 from screens.widgets.text_lines import TextLines

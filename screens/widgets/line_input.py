@@ -1,12 +1,20 @@
-"""One line to type in. What is pasted or recalled is foreign text too: it enters cleaned."""
+"""One line to type in, or to enter a secret in, and stepping through an input's history as a shell does.
+
+What is pasted or recalled is foreign text too: it enters cleaned. A secret is masked, gone once it is taken,
+and in no message.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from textual.content import Content
 from textual.events import Key
+from textual.message import Message
 from textual.widgets import Input
 
 from crypto_core.values.clean_text import clean
+from crypto_core.values.secret import Secret
 
 LONGEST = 10_000
 
@@ -43,3 +51,42 @@ class LineInput(Input):
         if not event.is_printable and await self.app._check_bindings(event.key):  # noqa: SLF001  # as App does
             event.stop()
             event.prevent_default()
+
+
+class SecretInput(LineInput):
+    """What is in it is taken once, as a Secret; messages about it tell only that it changed."""
+
+    def __init__(self, *, placeholder: str = "", id: str | None = None) -> None:  # noqa: A002 - Textual's name
+        super().__init__(placeholder=placeholder, password=True, id=id, compact=True)
+
+    def post_message(self, message: Message) -> bool:
+        """Send a message without the text: messages are logged, and kept longer than the field."""
+        if isinstance(message, Input.Changed | Input.Submitted):
+            message.value = ""
+        return super().post_message(message)
+
+    def take(self) -> Secret | None:
+        """Return the entered text without blanks around it and empty the field; None if it is empty."""
+        text = self.value.strip()
+        self.clear()
+        return Secret.of(text) if text else None
+
+    def action_copy(self) -> None:
+        """What is masked goes to no clipboard."""
+
+    def action_cut(self) -> None:
+        """What is masked goes to no clipboard."""
+
+
+class InputHistory:
+    """A history that is stepped through from its end. What is being typed waits at the end."""
+
+    def __init__(self, history: Sequence[str]) -> None:
+        self._entries = [*history, ""]
+        self._at = len(history)
+
+    def step(self, direction: int, typed: str) -> str:
+        """Return the entry before (-1) or behind (1) the one at hand, which is `typed` by now."""
+        self._entries[self._at] = typed
+        self._at = min(max(self._at + direction, 0), len(self._entries) - 1)
+        return self._entries[self._at]

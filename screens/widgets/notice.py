@@ -1,4 +1,4 @@
-"""An error on the screen it concerns: what happened, and what to do."""
+"""Lines of notice: what to do about the line under the cursor, and an error on the screen it concerns."""
 
 from __future__ import annotations
 
@@ -6,6 +6,19 @@ from textual.content import Content
 from textual.widgets import Static
 
 from screens.blocking_calls import Failure
+from screens.widgets.cells import cut
+
+
+class HintLine(Static):
+    """Empty where there is nothing to say."""
+
+    DEFAULT_CSS = """
+    HintLine { height: 1; padding: 0 1; color: $muted; }
+    """
+
+    def say(self, hint: str) -> None:
+        words = cut(hint, max(self.screen.size.width - 4, 10))
+        self.update(Content.assemble(("→ ", "$accent"), words) if words else Content(""), layout=False)
 
 
 class NoticeBar(Static):

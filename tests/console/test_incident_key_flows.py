@@ -26,8 +26,8 @@ from crypto_core.incidents.runbooks.runbook import Runbook
 from crypto_core.values.secret import DataKey
 from screens.incidents.declare import DeclareDialog
 from screens.incidents.incident_screen import IncidentScreen
-from screens.widgets.ask_text import AskText
 from screens.widgets.line_list import LineList
+from screens.widgets.question import AskText
 from tests.conftest import run_here as keydeck
 from tests.conftest import use_settings
 from tests.console.incident_stage import Operator, connect, operator, put_under

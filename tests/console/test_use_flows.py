@@ -21,7 +21,7 @@ from crypto_core.values.references import TokenRef
 from screens.connections.screen import ConnectionsScreen
 from screens.events.event_screen import EventScreen
 from screens.events.screen import EventsScreen
-from screens.principals.screen import PrincipalScreen
+from screens.principals import PrincipalScreen
 from screens.use.key_use_screen import KeyUseScreen
 from screens.use.token_screen import TokenScreen
 from tests.console.test_shell import console

@@ -26,7 +26,7 @@ from crypto_core.values.errors import NotConfirmedError, ReadOnlyError
 from screens.actions.action import Action, ActionScope
 from screens.actions.performer import Actor, bindings, within_reach
 from screens.actions.registry import ACTIONS, BY_ID, of_scope
-from screens.help.screen import Help
+from screens.help import Help
 from screens.services import Services
 from tests.screens.deck import LARGE, Deck, deck
 from tests.screens.sample_events import a_day

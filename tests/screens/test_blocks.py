@@ -17,7 +17,7 @@ from crypto_core.keys.changes.blocks import Block
 from crypto_core.keys.changes.change import ChangeKind
 from crypto_core.values.errors import EventStoreError
 from screens.actions.performer import within_reach
-from screens.help.screen import Help
+from screens.help import Help
 from screens.key_changes.block_actor import NOBODY, ChooseBlock
 from screens.key_changes.change_dialog import ChangeDialog
 from screens.widgets.line_list import LineList

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from textual.content import Content
 
-from screens.ages import ago, calmly_ago, day, span
+from screens.moments import ago, calmly_ago, day, span
 from screens.widgets.cells import bar, columns, cut, fit, fit_middle, percent, spread
 
 

@@ -9,7 +9,7 @@ from textual.widgets import Button
 from crypto_core.aws.mfa_codes import CodeQuestion
 from crypto_core.values.clean_text import clean
 from crypto_core.values.secret import Secret
-from screens.context.code_dialog import CodeDialog
+from screens.context import CodeDialog
 from tests.left_out import needs
 from tests.screens.deck import LARGE, SMALL, Deck, deck
 from tests.screens.test_pictures import DARK, LIGHT, Looks, album

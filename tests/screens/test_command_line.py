@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from textual.widgets import Input
 
-from screens.command_line.screen import CommandLine
+from screens.command_line import CommandLine
 from screens.connections.screen import ConnectionsScreen
 from screens.keys.screen import KeysScreen
 from screens.memory import Memory

@@ -9,7 +9,7 @@ import pytest
 
 from crypto_core.values.errors import SettingsError
 from screens.connections.screen import ConnectionsScreen
-from screens.context.screen import ContextDialog
+from screens.context import ContextDialog
 from screens.estate_status import EstateStanding, SharedKey
 from screens.services import Context, Contexts, DatabaseChoice, Offered, Services
 from screens.status.screen import StatusScreen

@@ -12,8 +12,7 @@ from crypto_core.guard.approvals import ADVISORY, Decision
 from crypto_core.incidents.model import StepState
 from crypto_core.values.clean_text import clean
 from crypto_core.values.errors import DatabaseUnreachableError, RefusedError
-from screens.incidents.approval_dialogs import ApprovalNeeded
-from screens.incidents.approvals_screen import ApprovalsScreen
+from screens.incidents.approvals_screen import ApprovalNeeded, ApprovalsScreen
 from screens.incidents.step_runs import runs_of
 from tests.screens.deck import LARGE, deck
 from tests.screens.incident_scene import at_step, pane, staged

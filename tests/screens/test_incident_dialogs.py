@@ -13,12 +13,11 @@ from crypto_core.incidents.model import CheckResult, CheckState, IncidentScope, 
 from crypto_core.incidents.steps.step_contracts import InputField
 from crypto_core.values.errors import DatabaseUnreachableError, InvalidFieldError, RefusedError
 from crypto_core.values.secret import Secret
-from screens.incidents.inputs import Checklist
-from screens.incidents.step_dialog import LossDialog, StepDialog
+from screens.incidents.step_dialog import Checklist, LossDialog, StepDialog
 from screens.incidents.step_runs import runs_of
 from screens.memory import Memory
-from screens.widgets.ask_text import AskText
-from screens.widgets.secret_input import SecretInput
+from screens.widgets.line_input import SecretInput
+from screens.widgets.question import AskText
 from tests.screens.deck import LARGE, SMALL, deck
 from tests.screens.incident_scene import TOKEN, at_step, selected, staged
 from tests.screens.sample_runbooks import TOKEN_COMPROMISE

@@ -11,9 +11,7 @@ from crypto_core.reencryption.jobs.model import JobState
 from crypto_core.reencryption.plan import Unwritten
 from crypto_core.values.errors import DatabaseUnreachableError, JobError
 from screens.connections.screen import ConnectionsScreen
-from screens.jobs.errors_screen import MOST, JobErrorsScreen
-from screens.jobs.job_screen import JobScreen
-from screens.jobs.lines import sparkline
+from screens.jobs.job_screen import MOST, JobErrorsScreen, JobScreen, sparkline
 from screens.jobs.screen import JobsScreen
 from screens.keys.key_screen import KeyScreen
 from screens.widgets.question import Question

@@ -16,7 +16,7 @@ from crypto_core.keys.policy.least_privilege import Role
 from crypto_core.values.errors import KmsAccessDeniedError, KmsUnreachableError
 from screens.key_changes.change_dialog import ChangeDialog
 from screens.keys.key_actor import ChooseGrant, CreateDialog
-from screens.widgets.ask_text import AskText
+from screens.widgets.question import AskText
 from tests.screens.deck import LARGE, Deck, deck
 from tests.screens.hostile import EACH_TEXT_AND_SIZE, assert_harmless, harmless_after
 from tests.screens.samples import CURRENT, GRANTS, POLICY

@@ -14,7 +14,7 @@ from crypto_core.keys.state import KeyMaterial
 from crypto_core.keys.status import KeyShare, Status
 from crypto_core.lists.coverage import Coverage, Evidence
 from screens.keys.detail import material_lines
-from screens.keys.material_band import NARROWEST, pieces, timeline
+from screens.keys.key_screen import NARROWEST, pieces, timeline
 from tests.screens.samples import CURRENT, KEYS, MATERIALS, NOW
 
 KEY = KEYS[0]

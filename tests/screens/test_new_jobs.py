@@ -17,7 +17,7 @@ from screens.jobs.job_screen import JobScreen
 from screens.jobs.new_job import ChooseVerb, JobPreview
 from screens.jobs.screen import JobsScreen
 from screens.keys.key_screen import KeyScreen
-from screens.reencryption.choose_key import ChooseKey
+from screens.reencryption import ChooseKey
 from screens.status.screen import StatusScreen
 from tests.screens.deck import BOTH, LARGE, SMALL, Deck, deck
 from tests.screens.hostile import EACH_TEXT_AND_SIZE, assert_harmless, harmless_after

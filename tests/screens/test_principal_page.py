@@ -10,7 +10,7 @@ from screens.connections.screen import ConnectionsScreen
 from screens.events.event_screen import EventScreen
 from screens.events.pivot_screen import PivotScreen
 from screens.events.screen import EventsScreen
-from screens.principals.screen import PrincipalScreen
+from screens.principals import PrincipalScreen
 from screens.widgets.line_list import LineList
 from tests.crypto_core.trail import records
 from tests.screens.deck import LARGE, SMALL, Deck, deck

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from crypto_core.values.errors import KmsError
-from screens.help.screen import Help
+from screens.help import Help
 from tests.screens.deck import LARGE, Deck, deck
 from tests.screens.stage import Stage
 

@@ -14,7 +14,7 @@ from crypto_core.incidents.model import CheckState
 from crypto_core.lists.coverage import Coverage
 from crypto_core.values.errors import KmsUnreachableError
 from screens.keys.guide_screen import GuideScreen
-from screens.widgets.ask_text import AskText
+from screens.widgets.question import AskText
 from tests.screens.deck import LARGE, SMALL, Deck, deck
 from tests.screens.hostile import EACH_TEXT_AND_SIZE, harmless_after
 from tests.screens.samples import CURRENT, GUIDE, OLD

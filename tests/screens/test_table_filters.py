@@ -6,9 +6,8 @@ import pytest
 from textual.widgets import Input
 
 from screens.memory import Memory
-from screens.widgets.filter_bar import FilterBar
+from screens.widgets.filter_bar import FilterBar, SavedFilters
 from screens.widgets.line_list import LineList
-from screens.widgets.table.saved_filters import SavedFilters
 from tests.screens.deck import LARGE, Deck, deck
 
 

@@ -9,7 +9,7 @@ import pytest
 from crypto_core.reencryption.plan import Selection
 from screens.connections.run import RunDialog
 from screens.connections.screen import ConnectionsScreen
-from screens.reencryption.preview import Preview
+from screens.reencryption import Preview
 from tests.screens.deck import LARGE, Deck, deck
 from tests.screens.many_rows import here, many, number, numbers
 from tests.screens.stage import Stage

@@ -7,7 +7,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from screens.actions.registry import ACTIONS
 from screens.memory import Memory
-from screens.welcome.card import FIRST_KEYS, WelcomeCard
+from screens.welcome_card import FIRST_KEYS, WelcomeCard
 from tests.left_out import needs
 from tests.screens.deck import LARGE, SMALL, deck
 from tests.screens.test_pictures import DARK, LIGHT, Looks, album

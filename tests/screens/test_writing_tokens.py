@@ -12,8 +12,7 @@ from crypto_core.values.errors import KmsThrottledError, ReadOnlyError, RefusedE
 from screens.connections.run import RunDialog
 from screens.connections.screen import ConnectionsScreen
 from screens.plan_words import SHOWN, unwritten_lines
-from screens.reencryption.choose_key import ChooseKey
-from screens.reencryption.preview import Preview
+from screens.reencryption import ChooseKey, Preview
 from screens.styled_text import plain
 from screens.widgets.line_list import LineList
 from tests.screens.deck import LARGE, deck

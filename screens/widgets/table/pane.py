@@ -31,14 +31,13 @@ from screens.widgets.cells import fit
 from screens.widgets.choice_dialog import ChoiceDialog
 from screens.widgets.clipboard import cell_as_text, rows_as_text, send_to_clipboard
 from screens.widgets.dialog import Dialog, Told, buttons, framed
-from screens.widgets.filter_bar import FilterBar
+from screens.widgets.filter_bar import FilterBar, SavedFilters
 from screens.widgets.line_list import Line, LineList, line
 from screens.widgets.notice import NoticeBar
 from screens.widgets.question import Question
 from screens.widgets.table.columns import cell_of
 from screens.widgets.table.export_dialog import ExportDialog
 from screens.widgets.table.feed import Feed, PageKind, RowsCame
-from screens.widgets.table.saved_filters import SavedFilters
 from screens.widgets.table.table import Table
 from screens.widgets.table.table_list import Listing, arrow, order_after, order_named
 from screens.worker_calls import ask

@@ -1,15 +1,18 @@
-"""What a table lists: where its rows come from, what they're called, and what is shown of them."""
+"""What a table lists: where its rows come from, what they're called, and what is shown of them.
+
+Rows that are in memory whole are filtered and sorted by the fields of their sheet.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import methodcaller
 from typing import Any, Generic, TypeVar
 
 from crypto_core.lists.filter_language import Field
 from crypto_core.lists.paging import PagedSource, Query
-from crypto_core.lists.sheet import Sheet, SheetField
+from crypto_core.lists.sheet import MemorySource, Scalar, Sheet, SheetField
 from crypto_core.values.clean_text import shortened
 from screens.blocking_calls import Failure
 from screens.facts import ScreenFacts
@@ -100,3 +103,34 @@ def order_named(listing: Listing[Any], query: Query, words: str) -> Query | Fail
 def arrow(listing: Listing[Any], query: Query) -> str:
     """Down where the greatest comes first: by state the worst, unless reversed."""
     return "↓" if query.descending != (query.sort == listing.worst_first) else "↑"
+
+
+def memory_listing(
+    name: str,
+    sheet: Sheet[Row, ScreenFacts],
+    rows: Callable[[ScreenFacts], Sequence[Row]],
+    *,
+    identity: Callable[[Row], Scalar],
+    **others: Any,
+) -> Listing[Row]:
+    """Return the listing of the rows as they are whenever they are asked for. `others` are Listing's."""
+    found = {field.name: field for field in sheet.declared if field.find or field.free}
+    free = [name for name, field in found.items() if field.free]
+
+    def source(facts: ScreenFacts) -> PagedSource[Row]:
+        return MemorySource(
+            lambda: rows(facts),
+            fields=fields,
+            read=lambda row, name: found[name].found(row, facts),
+            identity=identity,
+            free=free,
+            sorts={
+                field.name: lambda row, field=field: field.sorted_by(row, facts)  # type: ignore[misc]
+                for field in sheet.declared
+                if field.order
+            },
+        )
+
+    fields = {name: Field(name, field.kind, field.values) for name, field in found.items()}
+    fields |= {field.also: fields[name] for name, field in found.items() if field.also}
+    return Listing(name, sheet, source, fields, identity=identity, **others)

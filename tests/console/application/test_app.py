@@ -12,7 +12,7 @@ from console.application.app import CRASHED, KeydeckApp
 from crypto_core.log.tracebacks import crash_lines
 from crypto_core.values.errors import KeydeckError
 from screens.connections.screen import ConnectionsScreen
-from screens.help.screen import Help
+from screens.help import Help
 from screens.memory import Memory
 from tests.screens.deck import LARGE, deck
 from tests.screens.stage import Stage

@@ -18,7 +18,7 @@ from crypto_core.aws.mfa_codes import CodeQuestion
 from crypto_core.values.clean_text import clean
 from crypto_core.values.errors import KeydeckError
 from screens.blocking_calls import DaemonThreads
-from screens.context.code_dialog import CodeDialog
+from screens.context import CodeDialog
 from tests.mfa_profile import DEVICE, forget_roles, write_profiles
 from tests.screens.deck import Deck, deck
 

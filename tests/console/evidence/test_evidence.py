@@ -23,8 +23,7 @@ from crypto_core.compliance.library import ControlLibrary
 from crypto_core.compliance.period.open_points import open_points
 from crypto_core.compliance.snapshot import Lack, MissingPart, Snapshot, SnapshotPart
 from crypto_core.values.clean_text import clean
-from screens.compliance.control_signs import ControlState, control_state
-from screens.compliance.grid import ControlRow
+from screens.compliance.grid import ControlRow, ControlState, control_state
 from screens.compliance.heat_map import HeatMap
 from tests.console.command_types import Keydeck
 from tests.console.shapes import assert_shape

@@ -15,8 +15,7 @@ from console.settings import load
 from crypto_core.incidents.model import IncidentScope
 from crypto_core.providers.answers import Liveness
 from crypto_core.values.errors import ApprovalNeededError
-from screens.incidents.approval_dialogs import ApprovalNeeded, DecideDialog
-from screens.incidents.approvals_screen import ApprovalsScreen
+from screens.incidents.approvals_screen import ApprovalNeeded, ApprovalsScreen, DecideDialog
 from screens.incidents.declare import DeclareDialog
 from screens.incidents.incident_screen import IncidentScreen
 from screens.incidents.step_dialog import StepDialog

@@ -24,7 +24,7 @@ from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.state.installation import install
 from crypto_core.incidents.model import StepState
 from screens.incidents.incident_screen import IncidentScreen
-from screens.widgets.ask_text import AskText
+from screens.widgets.question import AskText
 from tests.console.incident_stage import Operator, connect, operator, put_under
 from tests.console.test_incident_key_flows import MOST_KEYS, NEW_TOKEN, close, declare, mend
 

@@ -36,10 +36,9 @@ from screens.incidents.choices import ChooseAnswer
 from screens.incidents.declare import DeclareDialog
 from screens.incidents.evidence_screen import EvidenceListScreen, EvidenceScreen
 from screens.incidents.incident_screen import IncidentScreen
-from screens.incidents.inputs import FieldChoice, InputsForm
-from screens.incidents.step_dialog import StepDialog
+from screens.incidents.step_dialog import FieldChoice, InputsForm, StepDialog
+from screens.widgets.line_input import SecretInput
 from screens.widgets.line_list import LineList
-from screens.widgets.secret_input import SecretInput
 from tests.console.incident_flows.operation import (
     Stored,
     agree,

@@ -534,7 +534,7 @@ def test_screens_clean_only_what_enters_there() -> None:
         "screens.incidents.evidence_screen",
         "screens.log.screen",
         "screens.own_column",
-        "screens.principals.screen",
+        "screens.principals",
         "screens.user_command",
         "screens.widgets.cells",
         "screens.widgets.clipboard",

@@ -10,7 +10,7 @@ from crypto_core.compliance.answer import ControlStatus
 from crypto_core.compliance.period.period import ControlDay, ControlPeriod
 from crypto_core.values.errors import InvalidFilterError
 from screens.compliance import grid
-from screens.compliance.control_signs import CONTROL_SIGNS, ControlState, control_state
+from screens.compliance.grid import CONTROL_SIGNS, ControlState, control_state
 from screens.compliance.screen import chosen, named
 from tests.screens.compliance.stage import GAPS, OFF_SINCE, TODAY, library, sample_period
 

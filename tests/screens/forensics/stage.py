@@ -16,7 +16,7 @@ from crypto_core.providers.abilities import Ability, NotKnown, Repositories, Tok
 from crypto_core.providers.answers import ByHand, Liveness, Progress
 from crypto_core.reencryption.plan import RunProgress
 from crypto_core.values.references import TokenRef
-from screens.widgets.secret_input import SecretInput
+from screens.widgets.line_input import SecretInput
 from tests.screens.deck import Deck
 from tests.screens.incident_scene import TOKEN
 from tests.screens.samples import NOW

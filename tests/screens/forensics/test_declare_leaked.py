@@ -10,7 +10,7 @@ from crypto_core.values.errors import KmsUnreachableError
 from screens.incidents.declare import DeclareDialog
 from screens.incidents.incident_screen import IncidentScreen
 from screens.incidents.screen import IncidentsScreen
-from screens.widgets.secret_input import SecretInput
+from screens.widgets.line_input import SecretInput
 from tests.screens.deck import LARGE, SMALL, Deck, deck
 from tests.screens.forensics.stage import looked_for, paste, search_of
 from tests.screens.hostile import assert_harmless

@@ -9,7 +9,7 @@ from crypto_core.forensics.token_search.result import UnopenedToken
 from screens.connections.screen import ConnectionsScreen
 from screens.forensics.whose_dialog import WhoseDialog
 from screens.incidents.declare import DeclareDialog
-from screens.widgets.secret_input import SecretInput
+from screens.widgets.line_input import SecretInput
 from tests.screens.deck import LARGE, SMALL, Deck, deck
 from tests.screens.forensics.stage import looked_for, paste, search_of
 from tests.screens.hostile import assert_harmless

@@ -1,4 +1,4 @@
-"""Under which key? The keys that tokens may be written under, the configured one first."""
+"""Before tokens are written anew: under which key, the configured one first, and what would happen."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ from collections.abc import Sequence
 
 from textual.content import Content
 
+from crypto_core.guard.consent import Consent
 from crypto_core.keys.state import KeyState
-from crypto_core.reencryption.plan import Verb
+from crypto_core.reencryption.plan import Plan, Selection, Verb
+from crypto_core.values.cancellation import Cancellation
 from crypto_core.values.counts import counted
 from crypto_core.values.key_names import same_key
 from screens.facts import ScreenFacts
 from screens.key_words import KeyWords
-from screens.plan_words import ABOUT
-from screens.widgets.cells import fit
+from screens.plan_words import ABOUT, plan_lines
+from screens.widgets.cells import fit, painted
 from screens.widgets.choice_dialog import ChoiceDialog
 from screens.widgets.line_list import Line, line
+from screens.widgets.plan_dialog import PlanDialog
 
 
 class ChooseKey(ChoiceDialog[KeyState]):
@@ -66,3 +69,25 @@ class ChooseKey(ChoiceDialog[KeyState]):
             (fit(note, 12), "$accent"),
             target=key,
         )
+
+
+class Preview(PlanDialog[Plan, tuple[Plan, Consent]]):
+    """Returns the plan with the operator's consent to it, else None."""
+
+    def __init__(self, facts: ScreenFacts, verb: Verb, selection: Selection, target: str) -> None:
+        super().__init__(facts, verb.words.capitalize())
+        self._verb = verb
+        self._selection = selection
+        self._target = target
+
+    def make(self, cancelled: Cancellation) -> Plan:
+        return self.facts.services.work.plan_reencryption(self._verb, self._selection, self._target)
+
+    def content(self, plan: Plan) -> Content:
+        return painted(plan_lines(plan))
+
+    def label(self, plan: Plan) -> str:
+        return f"{plan.verb.words.capitalize()} {counted(plan.tokens, 'token')}" if plan.tokens else ""
+
+    def go_on(self, plan: Plan, consent: Consent) -> None:
+        self.dismiss((plan, consent))

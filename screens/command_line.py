@@ -15,8 +15,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from screens.widgets.cells import fit
-from screens.widgets.input_history import InputHistory
-from screens.widgets.line_input import LineInput
+from screens.widgets.line_input import InputHistory, LineInput
 
 ENTER = "\n"
 SHOWN = 8

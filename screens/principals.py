@@ -14,6 +14,7 @@ from crypto_core.values.cancellation import Cancellation
 from crypto_core.values.clean_text import clean
 from crypto_core.values.counts import counted
 from screens.actions.action import Action, ActionScope
+from screens.answer_screen import UseScreen
 from screens.facts import ScreenFacts
 from screens.key_changes.block_actor import BlockActor
 from screens.key_changes.block_lines import SIGN, PageNames, block_words, blocks_of
@@ -31,7 +32,6 @@ from screens.use.lines import (
     span_words,
     who,
 )
-from screens.use.use_screen import UseScreen
 from screens.widgets.line_list import Line, line
 
 MOST_RECEIPTED = 200

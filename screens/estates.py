@@ -11,13 +11,13 @@ from textual.content import Content
 from crypto_core.values.cancellation import Cancellation
 from crypto_core.values.counts import counted
 from screens.actions.action import ActionScope
-from screens.ages import ago
+from screens.answer_screen import UseScreen
 from screens.estate_status import EstateStanding, SharedKey
 from screens.facts import ScreenFacts
+from screens.moments import ago
 from screens.routes import EstateRoute, Followed
 from screens.signs import SIGNS, Sign
 from screens.use.lines import BLANK, prose
-from screens.use.use_screen import UseScreen
 from screens.widgets.cells import bar, fit
 from screens.widgets.line_list import Line, line
 

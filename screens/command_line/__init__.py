@@ -1,1 +1,0 @@
-"""The command line behind the colon: every action by its name."""

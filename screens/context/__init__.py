@@ -1,1 +1,0 @@
-"""Context: where does the console work?"""

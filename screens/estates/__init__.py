@@ -1,1 +1,0 @@
-"""Estates: how do all of them stand?"""

@@ -1,1 +1,0 @@
-"""Before tokens are written anew: under which key, and what would happen."""

@@ -1,1 +1,0 @@
-"""The card that a demonstration opens with."""
