@@ -61,8 +61,13 @@ class KeyServices:
             base.backups_under,
             write_key=base.settings.write_key,
             needing_copies=self.copy_register.needing,
+            list_key=self._list_key,
         )
         return KeyChangeService(reader, base.journal, **base.guarding)
+
+    def _list_key(self) -> str:
+        tripwires = self.base.added("tripwires")
+        return str(tripwires.list_key()) if tripwires else ""
 
     @deferred_property
     def copy_register(self) -> KnownCopies:
@@ -89,6 +94,7 @@ class KeyServices:
             base.status,
             lambda: base.kms.regions,
             self.trail.witness(),
+            self._list_key,
             settings.write_key,
             settings.write_alias,
             settings.trusted_keys,

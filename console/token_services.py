@@ -204,6 +204,7 @@ class TokenServices:
             base.store,
             base.attributor,
             base.keys,
+            base.status.unseen,
             base.keyring.trusted,
             preflight=Preflight(base.kms),
             prover=base.status.prover,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import chain
-from typing import Any
 
 import click
 
@@ -13,7 +12,7 @@ from console.commands.session import services_of, trust_option
 from console.completion.offers import token_references
 from console.printed.forms import Form
 from console.printed.lists import PRINTED, Printout, print_listing, printed
-from console.printed.output import print_facts, print_json, say
+from console.printed.output import print_facts, print_gaps, print_json
 from crypto_core.database.tokens.inspection import Inspection
 from crypto_core.database.tokens.inventory import SortKey
 from crypto_core.database.tokens.inventory_row import TOKEN
@@ -48,14 +47,10 @@ def connections(*, filter_: str, sort: str, reverse: bool, limit: int | None, fo
     with services_of() as services:
         total = services.services.inventory.count(query)
         rows = chain.from_iterable(pages_of(services.services.inventory, query, size=1000, limit=limit or 0))
-        cut = limit is not None and limit < total
+        cut = (f"--limit: {limit:,} of {total:,} rows",) if limit is not None and limit < total else ()
 
-        def rest() -> dict[str, Any]:
-            reasons = (
-                *services.catalogue().gaps,
-                *([f"--limit: {limit:,} of {total:,} rows"] if cut else ()),
-            )
-            return {"total": total, "coverage": Coverage(reasons).as_json()}
+        def gaps() -> tuple[str, ...]:
+            return (*services.services.status.unseen(), *cut)
 
         listing = Printout(
             name="connections",
@@ -63,15 +58,11 @@ def connections(*, filter_: str, sort: str, reverse: bool, limit: int | None, fo
             rows=rows,
             **printed(TOKEN, _COLUMNS),
             spare=("created", "evidence", "material"),
-            rest=rest,
+            rest=lambda: {"total": total, "coverage": Coverage(gaps()).as_json()},
         )
         print_listing(listing, form)
-        if form.is_document:
-            return
-        if cut:
-            say(f"{limit:,} of {total:,} rows.")
-        for gap in services.catalogue().gaps:
-            say(gap)
+        if not form.is_document:
+            print_gaps(gaps())
 
 
 @click.command()

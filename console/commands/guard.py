@@ -76,7 +76,7 @@ def guard(
             return 0
         if not apply and not remove:
             surveyed = work.survey(request.least, columns)
-            gaps = services.catalogue().gaps
+            gaps = services.services.status.unseen()
             return _print_status(surveyed, gaps, request.least, as_json=as_json)
         plan = work.plan_guard(request)
         result = carry_out(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from console.commands.operation_command import OperationCommand
@@ -14,9 +12,6 @@ from crypto_core.database.tokens.orders import offered
 from crypto_core.guard.guarded_change import Outcome
 from crypto_core.values.clean_text import clean
 from crypto_core.values.errors import ReadOnlyError
-
-if TYPE_CHECKING:
-    from console.container import Container
 
 
 @click.command(cls=OperationCommand, operation="init")
@@ -45,19 +40,10 @@ def init(*, sql: bool, indexes: bool) -> None:
                 print_line(statement if safe else f"-- A name is not printable: {statement}")
         return
     with services_of() as services:
-        changed = set_up(services)
-    click.echo("Schema keydeck is ready." if changed else "Schema keydeck already exists.")
-
-
-def set_up(services: Container) -> bool:
-    """Create or update the schema where it is configured; return whether anything changed, journaled then.
-
-    Raises ReadOnlyError, MissingGrantError, DatabaseError.
-    """
-    if services.settings.read_only:
-        raise ReadOnlyError("Cannot create the schema: Keydeck is in read-only mode.")
-    engines = {str(e.url): e for e in (services.engine, services.state_engine)}
-    changed = [install(engine) for engine in engines.values()]
-    if any(changed):
-        services.journal.record("init", "schema keydeck", Outcome.DONE)
-    return any(changed)
+        if services.settings.read_only:
+            raise ReadOnlyError("Cannot create the schema: Keydeck is in read-only mode.")
+        # Not by their URLs: SQLAlchemy writes those of two servers alike that name sockets or lists of hosts.
+        changed = [install(engine) for engine in dict.fromkeys((services.engine, services.state_engine))]
+        if any(changed):
+            services.journal.record("init", "schema keydeck", Outcome.DONE)
+    click.echo("Schema keydeck is ready." if any(changed) else "Schema keydeck already exists.")

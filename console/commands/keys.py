@@ -85,15 +85,17 @@ def show(*, key: str, as_json: bool) -> None:
         state = services.services.keys.show(key)
         taken, reason = _status(services)
         copies = services.key_management.copy_register.needing(state.key_arn)
+    coverage = _coverage([state], taken, reason)
     if as_json:
-        print_json(KeyDocument(state, taken, copies).as_json())
+        print_json(KeyDocument(state, taken, copies, coverage).as_json())
         return
     now = system_clock()
-    facts = [*_facts(state, now), ("tokens", _tokens_under(state, taken, reason))]
+    under = f"{taken.tokens_under(state.key_arn):,}" if taken else "not counted"
+    facts = [*_facts(state, now), ("tokens", under)]
     facts += _materials(state, taken, now)
     facts += [("copies", words) for words in copies.lines]
-    facts += [(f"{part} missing", why) for part, why in state.missing.items()]
     print_facts(facts)
+    print_gaps(coverage.reasons)
 
 
 def _facts(key: KeyState, now: datetime) -> Iterator[tuple[str, str]]:
@@ -107,24 +109,23 @@ def _facts(key: KeyState, now: datetime) -> Iterator[tuple[str, str]]:
         yield "grant", f"{grant.grant_id}  {grant_words(grant)}  since {since}"
 
 
-def _tokens_under(state: KeyState, taken: Status | None, reason: str) -> str:
-    return f"{taken.tokens_under(state.key_arn):,}" if taken else f"not counted: {reason}"
-
-
 def _materials(key: KeyState, taken: Status | None, now: datetime) -> Iterator[tuple[str, str]]:
+    shares = taken.shares_under(key.key_arn) if taken else ()
     for number, material in enumerate(key.materials, start=1):
         words = [
             material.key_material_id,
             f"since {day(material.since, now) if material.since else '?'}",
             (material.rotation or "").lower().replace("_", " "),
             material_note(key, material, now),
-            _tokens_on(key.key_arn, material.key_material_id, taken),
+            f"{sum(s.tokens for s in shares if s.key_material_id == material.key_material_id):,} tokens"
+            if taken
+            else "",
         ]
         yield f"material {number}", "  ".join(word for word in words if word)
 
 
 def _coverage(states: list[KeyState], taken: Status | None, reason: str) -> Coverage:
-    """What the list of keys does not show: keys that could not be listed or read, tokens not counted."""
+    """What was not seen: keys that could not be listed or read, tokens not counted."""
     gaps = [f"tokens are not counted: {reason}"] if reason else []
     gaps += list(taken.coverage.reasons) if taken else []
     for state in states:
@@ -138,10 +139,3 @@ def _status(services: Container) -> tuple[Status | None, str]:
         return services.services.status.take_census(), ""
     except DatabaseError as error:
         return None, str(error)
-
-
-def _tokens_on(key_arn: str, key_material_id: str, taken: Status | None) -> str:
-    if taken is None:
-        return ""
-    under = (s.tokens for s in taken.shares_under(key_arn) if s.key_material_id == key_material_id)
-    return f"{sum(under):,} tokens"

@@ -37,7 +37,7 @@ def verify(*, references: tuple[str, ...], everything: bool, trust: tuple[str, .
         results = services.services.work.verify_tokens(selection, progress=shown.update, cancelled=cancelled)
         interrupted, coverage = cancelled.is_set(), Coverage()
         if everything and not interrupted:
-            coverage = services.services.status.take_census(cancelled=cancelled).coverage
+            coverage = Coverage(services.services.status.unseen(cancelled))
     failed = [v for v in results if not v.opened]
     opened = f"{len(results) - len(failed):,} of {len(results):,} tokens opened"
     listing = Printout(

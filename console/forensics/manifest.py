@@ -36,7 +36,7 @@ MANIFEST = Manifest(
     services=dict.fromkeys(
         (
             *("abilities", "abilities_file", "copy_register", "log_puller"),
-            *("token_index", "token_search", "token_uses"),
+            *("token_index", "token_search", "token_uses", "tripwires"),
         ),
         "console.forensics.services:ForensicsServices",
     ),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from crypto_core.keys.dependent_copies import NeedingCopies
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import KeyShare, Status
+from crypto_core.lists.coverage import Coverage
 from crypto_core.values.json_records import JsonRecord, shape
 
 
@@ -21,13 +22,17 @@ class MaterialShare(JsonRecord):
 
 @dataclass(frozen=True, slots=True)
 class KeyDocument(JsonRecord):
-    """A key, and the tokens under it as far as they were counted; of one key the copies that need it, too."""
+    """A key, and the tokens under it as far as they were counted.
+
+    Of one key, also the copies that need it, and what was not seen.
+    """
 
     state: KeyState
     taken: Status | None
     copies: NeedingCopies | None = None
+    coverage: Coverage | None = None
 
-    json_shape = shape("*state tokens tokens_by_material [copies]")
+    json_shape = shape("*state tokens tokens_by_material [copies] [coverage]")
 
     @property
     def tokens(self) -> int | None:

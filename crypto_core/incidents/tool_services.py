@@ -56,6 +56,8 @@ class RotationReader:
     status: StatusService
     regions: Callable[[], Sequence[str]]
     witness: UseWitness
+    list_key: Callable[[], str]
+    """Tells the key that the list of tripwires is sealed under, "" where there is none."""
     write_key: str | None
     write_alias: str = ""
     trusted_keys: tuple[str, ...] = ()

@@ -157,8 +157,9 @@ class StatusService:
         )
 
     def unseen(self, cancelled: Event | None = None) -> tuple[str, ...]:
-        """Return what may hold tokens and can't be seen here, one sentence each. Raises as `take_census`."""
-        return tuple(dict.fromkeys((*self.catalogue().gaps, *self._sweep(cancelled)[1])))
+        """Return what a status would not cover, without KMS: a sentence for each. Raises as `take_census`."""
+        census = take_census(self.engine, self.catalogue, None, cancelled=cancelled)
+        return tuple(dict.fromkeys((*census.gaps, *self._sweep(cancelled)[1])))
 
     def find_copies(self, *, cancelled: Event | None = None) -> tuple[Copies, ...]:
         """Return the envelopes that are stored in more than one place: every envelope is read for it.

@@ -262,8 +262,7 @@ def build_plan(
         by_column=columns,
         refused=resolved.refused,
         warnings=(),
-        # Named references are seen, or refused one by one.
-        coverage=Coverage(tuple(dict.fromkeys((*resolved.gaps, *(() if selection.references else gaps))))),
+        coverage=Coverage(tuple(dict.fromkeys((*resolved.gaps, *gaps)))),
         scope=resolved.scope,
         source_key_arn=resolved.source_key_arn,
         write_format=write_format,

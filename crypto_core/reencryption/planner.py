@@ -7,7 +7,7 @@ ends the reading, so that KMS is asked nothing about a plan that can't be.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from threading import Event
 
@@ -56,6 +56,8 @@ class Planner:
     store: TokenStore
     attributor: Attributor
     keys: KeyInventory
+    unseen: Callable[[Event | None], Sequence[str]]
+    """What a status does not cover."""
     trusted: Sequence[str] = ()
     """Names of the keys that the platform is configured with."""
     _: KW_ONLY
@@ -107,7 +109,8 @@ class Planner:
             tally,
             doubts,
             code,
-            self.catalogue().gaps,
+            # Named references are seen, or refused one by one.
+            () if selection.references else self.unseen(cancelled),
             trusted=self.trusted,
             write_format=self.write_format,
             binding=self.attributor.keyring.binding,

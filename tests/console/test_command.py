@@ -7,7 +7,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
+from console.sandbox.leftovers import claim_folder
+from console.sandbox.postgres import Postgres
 from console.sandbox.world import World
+from crypto_core.database.connection.engine import open_engine
+from crypto_core.database.state.installation import require_schema
 from tests.console.command_types import Keydeck
 
 REFERENCE = "gh_connection.access_token"
@@ -94,6 +98,25 @@ def test_a_database_that_is_down_exits_3_and_names_the_setting(
         assert ran.exit_code == 3
         assert "DATABASE_URL" in ran.stderr
         assert "hidden-password" not in ran.stderr
+
+
+def test_init_sets_up_two_databases_of_one_name_that_are_reached_by_lists_of_hosts(
+    keydeck: Keydeck, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = [claim_folder(), claim_folder()]
+    with Postgres.start(folders[0].path) as tokens, Postgres.start(folders[1].path) as state:
+        for name, server in (("DATABASE_URL", tokens), ("KEYDECK_STATE_URL", state)):
+            listed = f"127.0.0.1:{server.port},127.0.0.1:{server.port}"
+            url = server.url().replace(f"127.0.0.1:{server.port}", listed)
+            monkeypatch.setenv(name, url)
+        assert "is ready" in keydeck("init").stdout
+        for server in (tokens, state):
+            engine = open_engine(server.url())
+            require_schema(engine)
+            engine.dispose()
+        assert "already exists" in keydeck("init").stdout
+    for folder in folders:
+        folder.remove()
 
 
 def test_a_wrong_password_and_a_missing_database_exit_3(

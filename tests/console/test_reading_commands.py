@@ -181,19 +181,35 @@ def test_verify_all_names_each_token_that_does_not_open(keydeck: Keydeck, world:
     assert document["opened"] == document["tokens"] - len(unopened)
 
 
-def test_verify_all_is_not_well_where_it_may_not_read_a_column(
+def test_whatever_concludes_names_what_status_names_as_not_covered(
     keydeck: Keydeck, environment: dict[str, str], superuser: Engine
 ) -> None:
     with superuser.begin() as connection:
         connection.execute(text("DELETE FROM gh_connection WHERE access_token NOT LIKE 'djF8%'"))
-        for table in ("gh_connection", "jira_connection", "slack_connection"):
+        connection.execute(text("CREATE TABLE stash AS SELECT id, access_token FROM gh_connection"))
+        connection.execute(text("GRANT SELECT ON stash TO operator"))
+        for table in ("jira_connection", "slack_connection", "confluence_connection"):
             connection.execute(text(f"REVOKE ALL ON {table} FROM operator"))
-    ran = keydeck("verify", "--all", "--json")
-    assert ran.exit_code == 1
-    coverage = ran.json["coverage"]
-    assert not coverage["complete"]
-    assert any("gh_connection.access_token" in reason for reason in coverage["reasons"])
-    assert "Not covered: " in keydeck("verify", "--all").stderr
+    reasons = keydeck("status", "--json").json["coverage"]["reasons"]
+    for name in ("jira_connection.access_token can't be read", "stash.access_token holds tokens"):
+        assert any(reason.startswith(name) for reason in reasons)
+    written = ("--to", "alias/tokens", "--dry-run")
+    for code, *command in (
+        (1, "verify", "--all"),
+        (1, "reencrypt", "--all", *written),
+        (1, "rewrap", "--from", "alias/tokens-old", *written),
+        (1, "reencrypt", "--filter", "provider:github AND format:v1", *written),
+        (1, "reencrypt", "--all", *written, "--job"),
+        (1, "guard", "--status"),
+        (0, "keys", "show", "alias/tokens-old"),
+        (0, "keys", "list"),
+        (0, "connections", "--filter", "format:plaintext"),
+    ):
+        ran = keydeck(*command, "--json")
+        named = ran.json["not_covered" if command[0] == "guard" else "coverage"]
+        named = named if command[0] == "guard" else named["reasons"]
+        assert (ran.exit_code, set(reasons) - {*named}) == (code, set()), command
+    assert all(f"Not covered: {r}" in keydeck("keys", "show", "alias/tokens-old").stderr for r in reasons)
 
 
 def test_keys_are_listed_with_the_tokens_under_each(keydeck: Keydeck, world: World) -> None:

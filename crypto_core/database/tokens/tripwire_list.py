@@ -28,7 +28,7 @@ from crypto_core.database.schema import tripwire as table
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.state.journal_entry import told_in, witnessed
 from crypto_core.database.tokens.decoys import NO_DECOYS, Decoy, Decoys, DecoyToken
-from crypto_core.envelope import Format, classify
+from crypto_core.envelope import Format, classify, parse
 from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.values.errors import (
@@ -185,10 +185,11 @@ class TripwireList:
             return self._open()
 
     def key_arn(self) -> str:
-        """Return the key that the list is sealed under, "" without a list. Raises as `document`."""
-        with self._lock:
-            self._open()
-            return str(self._read[0][3]) if self._read else ""
+        """Return the key that the list is sealed under, "" without one; KMS isn't asked. Raises RefusedError
+        for a list that is not Keydeck's, DatabaseError.
+        """
+        row = self._stored()
+        return (parse(row.document).named_key or "") if row is not None else ""
 
     def write(
         self, document: TripwireDocument, journal: Journal, actor: str, told: Mapping[str, Any]
@@ -211,8 +212,8 @@ class TripwireList:
         with self._lock:
             self._until = float("-inf")
 
-    def _open(self, *, current: bool = False) -> TripwireDocument:
-        """Return the list; with `current` only one by which rows are left out of counts."""
+    def _stored(self) -> Any:
+        """Return the list's row, None without a list. Raises as `key_arn`."""
         with connected(self.engine) as connection:
             may = connection.scalar(_MAY)
             rows: Sequence[Any] = ()
@@ -224,8 +225,7 @@ class TripwireList:
         if may == "denied":
             raise RefusedError("The role lacks a privilege: GRANT SELECT ON keydeck.tripwire.")
         if not rows:
-            self._read = None
-            return TripwireDocument()
+            return None
         row = rows[0]
         written = (_digest(row.document), row.version)
         if len(rows) > 1 or _noted(row.detail) != written:
@@ -233,16 +233,24 @@ class TripwireList:
                 "It is not the one that the journal has, so somebody has changed it outside Keydeck.",
                 remedy="See who wrote to keydeck.tripwire.",
             )
+        if not classify(row.document).format.binds_row:
+            raise RefusedError("It is not sealed for its row.", remedy="See who wrote to keydeck.tripwire.")
+        return row
+
+    def _open(self, *, current: bool = False) -> TripwireDocument:
+        """Return the list; with `current` only one by which rows are left out of counts."""
+        row = self._stored()
+        if row is None:
+            self._read = None
+            return TripwireDocument()
         if current and not row.checked:
             raise RefusedError(f"An earlier version of Keydeck wrote it. {_RESEAL}")
         keyring = self.keyring
         if current and keyring.write_key:
             keyring = keyring.limited_to(keyring.write_key)
         told = (row.version, row.document, keyring.trusted)
-        if self._read is not None and self._read[0][:3] == told:
+        if self._read is not None and self._read[0] == told:
             return self._read[1]
-        if not classify(row.document).format.binds_row:
-            raise RefusedError("It is not sealed for its row.", remedy="See who wrote to keydeck.tripwire.")
         try:
             opened = TokenCipher(keyring).open(row.document, ref=LIST)
         except (IncorrectKeyError, UntrustedKeyError) as error:
@@ -252,7 +260,7 @@ class TripwireList:
                 document = TripwireDocument.from_text(token.reveal(), row.version)
         except (ValueError, KeyError, TypeError) as error:
             raise RefusedError(f"It is of another form than expected ({type(error).__name__}).") from None
-        self._read = ((*told, opened.wrapped_by.key_arn), document)
+        self._read = (told, document)
         return document
 
     def _cipher(self) -> TokenCipher:

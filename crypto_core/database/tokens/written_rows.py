@@ -38,6 +38,15 @@ _AS_KEPT = text(
     FROM keydeck.envelope_backup b WHERE b.id = ANY (CAST(:ids AS bigint[]))
     """
 )
+_ON_OWN_TABLES = text(
+    """
+    SELECT 'trigger ' || t.tgname || ' on keydeck.' || c.relname || ' runs ' || t.tgfoid::regproc
+    FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_proc p ON p.oid = t.tgfoid
+    WHERE NOT t.tgisinternal AND t.tgenabled <> 'D' AND c.relnamespace = to_regnamespace('keydeck')
+        AND p.pronamespace <> c.relnamespace
+    ORDER BY 1
+    """
+)
 
 
 @dataclass(slots=True)
@@ -67,6 +76,7 @@ class WrittenRows:
             causes = dict.fromkeys(
                 cause for place in self.places for cause in write_obstacles(connection, *place)
             )
+            causes |= dict.fromkeys(clean(cause, 300) for cause in connection.scalars(_ON_OWN_TABLES))
             raise ForeignWriteError(
                 f"Code of others wrote in the transaction of Keydeck's tokens: {listed(foreign, 5)}. "
                 f"What runs there: {'; '.join(causes) or 'nothing that is known'}.",

@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
-from crypto_core.keys.changes.key_reader import KeyReader, every, not_known, policy_fact
+from crypto_core.keys.changes.key_reader import KeyReader, every, list_under, not_known, policy_fact
 from crypto_core.keys.changes.lifecycle import AUTOMATIC, STATE
 from crypto_core.keys.changes.plan import ChangePlan, Draft
 from crypto_core.keys.changes.policies import POLICY, lockout_warnings, read_policy_fact
@@ -149,6 +149,8 @@ def _draft_alias(reader: KeyReader, change: KeyChange, state: KeyState) -> Draft
             f"{alias} is the key to write under: new tokens go under {state.key_arn} from then on. See that "
             "the platform may use it before: keydeck keys policy KEY --explain."
         )
+        if moves and list_under(reader.list_key, seen[alias])[0]:
+            warnings.append("Then seal the list of tripwires under it, too: keydeck tripwire reseal.")
     does = [f"{alias} means {state.key_arn} from then on, in {state.region} alone."]
     if moves:
         does.append("A platform that writes by the alias seals new tokens under the new key.")

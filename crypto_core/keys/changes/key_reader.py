@@ -22,7 +22,7 @@ from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import Status
 from crypto_core.lists.coverage import Evidence
 from crypto_core.values.clean_text import clean, shortened
-from crypto_core.values.errors import DatabaseError, KeyNotFoundError, KmsError, RefusedError
+from crypto_core.values.errors import DatabaseError, KeydeckError, KeyNotFoundError, KmsError, RefusedError
 from crypto_core.values.key_names import in_region, region_of, same_key
 
 TOKENS = "tokens that it opens"
@@ -55,6 +55,8 @@ class KeyReader:
     count_backups: Callable[[str], int]
     needing_copies: Callable[[str], NeedingCopies]
     """Tells which registered copies need a key, by its ARN."""
+    list_key: Callable[[], str]
+    """Tells the key that the list of tripwires is sealed under, "" where there is none."""
     write_key: str | None = None
     cancelled: Event | None = None
 
@@ -139,6 +141,21 @@ class KeyReader:
         except DatabaseError:
             return None
 
+    def require_list_elsewhere(self, state: KeyState) -> tuple[str, ...]:
+        """Return why the key of the list of tripwires is not known. Raises RefusedError if it is this one."""
+        listed, untold = list_under(self.list_key, state.key_arn)
+        if not listed:
+            return untold
+        steps = ["Seal it anew under another key: keydeck tripwire reseal."]
+        if self.writes_under(state):
+            steps.insert(0, "Configure another key to write under (TOKEN_ENCRYPTION_KEY_ID).")
+        if state.state != "Enabled":
+            steps.insert(0, f"Enable the key for it: keydeck keys enable {typed_name(state)}.")
+        raise RefusedError(
+            f"The list of tripwires is sealed under {state.name}: without the key no decoy is known as one.",
+            remedy=" ".join(steps),
+        )
+
     def writes_under(self, state: KeyState) -> bool:
         return state.is_named(self.write_key)
 
@@ -160,6 +177,15 @@ def proven_at_risk(proof: FreshProof, key_arn: str, backups: int | None) -> Toke
     """Return the tokens under a key by a fresh proof; those whose key is not known are doubtful."""
     accepted = tuple(loss for loss in proof.accepted if same_key(loss.key_arn, key_arn))
     return TokensAtRisk(proof.tokens_under(key_arn), proof.doubtful, proof.gaps, backups, proof, accepted)
+
+
+def list_under(list_key: Callable[[], str], key_arn: str) -> tuple[bool, tuple[str, ...]]:
+    """Return whether the list of tripwires is sealed under a key, and why that is not known."""
+    try:
+        key = list_key()
+    except KeydeckError as error:
+        return False, (f"Which key the list of tripwires is sealed under is not known: {error}",)
+    return bool(key) and same_key(key, key_arn), ()
 
 
 def key_id_of(key_arn: str) -> str:

@@ -76,14 +76,13 @@ def _after_cancel(plan: ChangePlan, key_arn: str, done: Sequence[str]) -> tuple[
 def _draft_disable(reader: KeyReader, change: KeyChange, state: KeyState) -> Draft:
     require_state(state, "Enabled", "Disabled", remedy=f"Cancel a deletion first: {_cancel(state)}.")
     if state.state == "Disabled":
-        return _taking(reader, state, f"Disable {state.name}", "Disabled", "", None)
+        return _taking(reader, state, f"Disable {state.name}", "Disabled", "")
     return _taking(
         reader,
         state,
         f"Disable {state.name}",
         "Disabled",
         "DisableKey",
-        reader.tokens(state),
         does=("The key can't wrap or open data keys until it is enabled again.",),
         does_not=(
             f"Deletes nothing. Undo it with: {_enable(state)}.",
@@ -117,7 +116,6 @@ def _draft_schedule(reader: KeyReader, change: KeyChange, state: KeyState) -> Dr
         f"Delete {state.name} in {days}",
         pending,
         "ScheduleKeyDeletion",
-        reader.tokens(state),
         does=(
             "The key can't be used from now on, as if it were disabled.",
             f"After {days} KMS deletes it with all its material, for ever. Till then: {_cancel(state)}.",
@@ -140,12 +138,13 @@ def _taking(
     title: str,
     becomes: str,
     operation: str,
-    tokens: TokensAtRisk | None,
     *,
     does: tuple[str, ...] = (),
     does_not: tuple[str, ...] = (),
 ) -> Draft:
     seen = {STATE: str(state.state)}
+    untold = reader.require_list_elsewhere(state) if operation else ()
+    tokens = reader.tokens(state) if operation else None
     if tokens is not None:
         seen[TOKENS] = str(tokens)
         does = (*does, *([f"{COUNTED_BY}{tokens.proof}."] if tokens.proof else []))
@@ -157,7 +156,7 @@ def _taking(
         confirmation=(tokens.confirmation if tokens else "") or typed_name(state),
         does=does,
         does_not=does_not,
-        warnings=_warnings(reader, state, tokens),
+        warnings=(*_warnings(reader, state, tokens), *untold),
         tokens=tokens,
     )
 

@@ -229,7 +229,9 @@ def _draft_unblock(reader: KeyReader, change: KeyChange, state: KeyState) -> Dra
     draft = _draft_policy(reader, state, json.dumps(without_block(now, change.principal)))
     does = [f"{who} may do again what policy, grants and IAM allow it. Make sure that it is trusted."]
     title = f"Unblock {who} on {state.name}"
-    return _block_draft(draft, change, state, title, does, (), typed=draft.tokens is not None)
+    # Nothing is taken away by it, whatever else the policy does.
+    draft = replace(draft, tokens=None, confirmation=typed_name(state))
+    return _block_draft(draft, change, state, title, does, (), typed=False)
 
 
 def _block_draft(

@@ -12,6 +12,7 @@ from datetime import datetime
 from crypto_core.incidents.keys.rotation.look import ResolvedKey, RotationLook
 from crypto_core.incidents.keys.rotation.verdict import Instruction, RotationVerdict, command, note, setting
 from crypto_core.incidents.model import CheckState
+from crypto_core.keys.changes.key_reader import list_under
 from crypto_core.keys.state import KeyState, LastUse, last_use_since
 from crypto_core.values.counts import counted
 from crypto_core.values.key_names import parse_key_name, region_of, same_key
@@ -35,8 +36,11 @@ def names_switched(look: RotationLook) -> RotationVerdict:
     if look.write is None:
         evidence.append("TOKEN_ENCRYPTION_KEY_ID is not set here")
     left = [n for n in names if n.key_arn is None or not same_key(n.key_arn, new.key_arn)]
-    warnings = [*_warnings(look, new)]
-    if not left and look.write is not None:
+    listed, untold = list_under(look.reader.list_key, look.old.key_arn)
+    if listed:
+        evidence.append("The list of tripwires is sealed under the old key")
+    warnings = [*_warnings(look, new), *untold]
+    if not left and look.write is not None and not listed:
         return RotationVerdict(CheckState.PASSED, tuple(evidence), (), (OWN_SETTING, *warnings))
     do = [*_do(look, new, left)]
     if not is_trusted(look):
@@ -44,6 +48,8 @@ def names_switched(look: RotationLook) -> RotationVerdict:
     if any(i.text.startswith("keydeck keys alias") for i in do):
         do.append(note("Restart every instance of the platform."))
         warnings.append(RESTART)
+    if listed:
+        do.append(command("keydeck tripwire reseal"))
     unknown = any(name.trouble for name in left)
     state = CheckState.UNKNOWN if unknown else CheckState.NOT_YET
     return RotationVerdict(state, tuple(evidence), tuple(do), tuple(warnings))

@@ -159,39 +159,34 @@ def test_a_stopped_run_is_journaled_as_failed_with_what_was_written(
     assert "keys enable by arn:aws:iam::1:user/ben" in last.detail
 
 
+@pytest.mark.parametrize(
+    ("body", "trigger", "named"),
+    [
+        (
+            "NEW.envelope := left(NEW.envelope, 40); RETURN NEW;",
+            "TRIGGER o BEFORE INSERT ON keydeck.envelope_backup",
+            "stores other values than it is given",
+        ),
+        (
+            "UPDATE keydeck.envelope_backup SET envelope = left(envelope, 9) WHERE id = NEW.id; RETURN NULL;",
+            "CONSTRAINT TRIGGER o AFTER INSERT ON keydeck.envelope_backup DEFERRABLE INITIALLY DEFERRED",
+            r"now stored differently.* trigger o on keydeck.envelope_backup runs public\.cut",
+        ),
+    ],
+    ids=["at once", "at COMMIT"],
+)
 def test_a_trigger_that_shortens_backups_is_found(
-    services: Container, superuser: Engine, ref: TokenRef
+    services: Container, superuser: Engine, ref: TokenRef, body: str, trigger: str, named: str
 ) -> None:
     before = services.store.read_token(ref)
     with superuser.begin() as connection:
         connection.exec_driver_sql(
-            "CREATE FUNCTION public.cut() RETURNS trigger LANGUAGE plpgsql AS "
-            "$$BEGIN NEW.envelope := left(NEW.envelope, 40); RETURN NEW; END$$"
+            f"CREATE FUNCTION public.cut() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN {body} END$$"
         )
-        connection.exec_driver_sql(
-            "CREATE TRIGGER o BEFORE INSERT ON keydeck.envelope_backup FOR EACH ROW "
-            "EXECUTE FUNCTION public.cut()"
-        )
-    with pytest.raises(DatabaseError, match="stores other values than it is given"):
+        connection.exec_driver_sql(f"CREATE {trigger} FOR EACH ROW EXECUTE FUNCTION public.cut()")
+    with pytest.raises(DatabaseError, match=named):
         write(services, ref)
     assert services.store.read_token(ref).digest == before.digest
-
-
-def test_a_backup_that_is_shortened_at_commit_is_found(
-    services: Container, superuser: Engine, ref: TokenRef
-) -> None:
-    with superuser.begin() as connection:
-        connection.exec_driver_sql(
-            "CREATE FUNCTION public.cut() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN "
-            "UPDATE keydeck.envelope_backup SET envelope = left(envelope, 40) WHERE id = NEW.id; "
-            "RETURN NULL; END$$"
-        )
-        connection.exec_driver_sql(
-            "CREATE CONSTRAINT TRIGGER o AFTER INSERT ON keydeck.envelope_backup "
-            "DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.cut()"
-        )
-    with pytest.raises(ForeignWriteError, match="now stored differently"):
-        write(services, ref)
 
 
 def test_an_audit_trigger_with_a_table_of_its_own_lets_everything_finish(

@@ -116,6 +116,7 @@ def jobs_of(
         container.store,
         attributor,
         keys,  # type: ignore[arg-type]  # what the container made
+        container.status.unseen,
         container.keyring.trusted,
         preflight=Preflight(container.kms),
         prover=container.status.prover,
