@@ -12,7 +12,8 @@ from functools import cache, partial
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
-from console.capabilities import event_engines, manifests, not_installed
+from console import capabilities
+from console.capabilities import event_engines, not_installed
 from console.event_file import open_events
 from console.lazy_services import deferred_property
 from console.own_folders import data_folder
@@ -97,7 +98,9 @@ def rules_about_events(
     """Return the rules about a store's events. KMS is asked for names of keys; `decoys` reads decoys."""
     from crypto_core.trail.rules.service import TrailRules
 
-    rules = [resolve_name(one.event_rules)(events, decoys) for one in manifests() if one.event_rules]
+    rules = [
+        resolve_name(one.event_rules)(events, decoys) for one in capabilities.manifests() if one.event_rules
+    ]
     return TrailRules(
         events,
         _configured(settings, trusted),

@@ -8,7 +8,8 @@ from functools import cached_property, partial
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
-from console.capabilities import manifests, not_installed
+from console import capabilities
+from console.capabilities import not_installed
 from console.lazy_services import deferred_property
 from crypto_core.database.tokens.backups import with_backup
 from crypto_core.database.tokens.left_tokens import LeftTokens
@@ -85,7 +86,7 @@ class IncidentServices:
     @cached_property
     def tools(self) -> Toolbox:
         made = self.tool_services()
-        added = (resolve_name(one.tools)(self.base, made) for one in manifests() if one.tools)
+        added = (resolve_name(one.tools)(self.base, made) for one in capabilities.manifests() if one.tools)
         own = joined(key_tools(made), token_tools(made, self._restored), *added)
         return replace(own, not_installed=not_installed)
 
