@@ -98,9 +98,8 @@ def rules_about_events(
     """Return the rules about a store's events. KMS is asked for names of keys; `decoys` reads decoys."""
     from crypto_core.trail.rules.service import TrailRules
 
-    rules = [
-        resolve_name(one.event_rules)(events, decoys) for one in capabilities.manifests() if one.event_rules
-    ]
+    added = (one.event_rules for one in capabilities.manifests())
+    rules = [resolve_name(name)(events, decoys) for name in added if name]
     return TrailRules(
         events,
         _configured(settings, trusted),
