@@ -20,6 +20,7 @@ from screens.ages import ago
 from screens.blocking_calls import Failure
 from screens.command_line.screen import CommandLine
 from screens.facts import Loaded, ScreenFacts
+from screens.leavable_screen import LeavableScreen
 from screens.routes import Followed
 from screens.widgets.changed_lines import ChangedLines
 from screens.widgets.cursor_view import CursorFollower
@@ -36,7 +37,7 @@ from screens.worker_calls import ask
 Answer = TypeVar("Answer")
 
 
-class MainScreen(Actor, CursorFollower, Screen[None]):
+class MainScreen(Actor, CursorFollower, LeavableScreen[None], Screen[None]):
     """Header, body, key hints. Subclasses give the body, show the facts, and say how to ask anew."""
 
     AUTO_FOCUS = "CursorView"

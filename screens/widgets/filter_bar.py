@@ -18,8 +18,7 @@ from textual.widgets import Input, Static
 from crypto_core.lists.filter_language import Field, ValueKind
 from crypto_core.values.clean_text import clean
 from screens.blocking_calls import Failure
-from screens.widgets.input_history import InputHistory
-from screens.widgets.line_input import LineInput
+from screens.widgets.line_input import InputHistory, LineInput
 
 SAVED = "@"
 """What the name of a saved filter begins with."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from crypto_core.envelope import PROVIDER_PREFIXES, STORED_PREFIXES
 from screens.memory import KEPT, KEPT_DAYS, KEPT_PLACES, DayCount, Memory, SortOrder, may_be_remembered
-from screens.widgets.input_history import InputHistory
+from screens.widgets.line_input import InputHistory
 
 SECTIONS = ("history", "filters", "orders", "columns", "looks", "counts", "other")
 PREFIXES = [*(p for ps in PROVIDER_PREFIXES.values() for p in ps), *STORED_PREFIXES.values()]
