@@ -14,6 +14,7 @@ from textual.events import Paste
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
+from screens.leavable_screen import LeavableScreen
 from screens.widgets.cells import fit
 from screens.widgets.line_input import InputHistory, LineInput
 
@@ -33,7 +34,7 @@ class CommandChoice:
     """What the argument may be, where that is known."""
 
 
-class CommandLine(ModalScreen[str | None]):
+class CommandLine(LeavableScreen[str | None], ModalScreen[str | None]):
     """Returns the typed text, None without any."""
 
     DEFAULT_CSS = """

@@ -19,6 +19,7 @@ from screens.actions.performer import Actor
 from screens.blocking_calls import Failure
 from screens.command_line import CommandLine
 from screens.facts import Loaded, ScreenFacts
+from screens.leavable_screen import LeavableScreen
 from screens.moments import ago
 from screens.routes import Followed
 from screens.widgets.changed_lines import ChangedLines
@@ -63,7 +64,7 @@ class Refreshing:
 Answer = TypeVar("Answer")
 
 
-class MainScreen(Actor, CursorFollower, Screen[None]):
+class MainScreen(Actor, CursorFollower, LeavableScreen[None], Screen[None]):
     """Header, body, key hints. Subclasses give the body, show the facts, and say how to ask anew."""
 
     AUTO_FOCUS = "CursorView"

@@ -57,8 +57,8 @@ class Navigation:
 
         Nobody waits here until a screen is gone: it may be one of its own handlers that leads away from it.
         """
-        for _ in range(self.above - depth):
-            self._app.pop_screen()
+        while self.above > depth or not isinstance(self._app.screen, MainScreen):
+            self._app.screen.dismiss()
 
     async def start_over(self) -> None:
         """Leave everything that was looked at: it is about another place now."""

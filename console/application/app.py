@@ -14,7 +14,7 @@ from rich.text import Text
 from textual import on
 from textual.app import App
 from textual.binding import Binding, BindingType
-from textual.events import Event, Key, Paste
+from textual.events import Event, InputEvent, Key, Paste
 from textual.widgets import Input
 from textual.worker import WorkerFailed
 
@@ -32,6 +32,7 @@ from screens.blocking_calls import DaemonThreads, Failure
 from screens.command_line import ENTER, CommandLine
 from screens.command_line import CommandChoice as Command
 from screens.facts import ScreenFacts
+from screens.leavable_screen import LeavableScreen
 from screens.list_screen import ListScreen
 from screens.main_screen import MainScreen
 from screens.memory import Memory
@@ -211,7 +212,12 @@ class KeydeckApp(Actor, App[None]):
             await self.run_command(command)
 
     async def on_event(self, event: Event) -> None:
-        """What is pasted is foreign text: it enters cleaned, whatever it is pasted into."""
+        """An input waits for the screen that it is for. What is pasted is foreign text: it enters cleaned."""
+        if isinstance(event, InputEvent | Paste):
+            while not (screen := self.screen).is_mounted:
+                await screen._mounted_event.wait()  # noqa: SLF001 - Textual itself waits only before it is pushed
+            if isinstance(screen, LeavableScreen) and screen.premature(event):
+                return
         if isinstance(event, Paste) and not event.is_forwarded:
             event = Paste(clean(event.text, LONGEST))
         await super().on_event(event)

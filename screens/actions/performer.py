@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import sleep
 from collections.abc import Iterator
 from functools import partialmethod
 from inspect import isawaitable
@@ -76,8 +77,7 @@ async def perform(actor: Actor, action: Action, argument: str = "") -> bool:
         return False
     method: Any = getattr(actor, action.method)
     result = method(argument) if action.argument else method()
-    if isawaitable(result):
-        await result
+    await (result if isawaitable(result) else sleep(0))  # a worker opens its dialog before the next key
     return True
 
 

@@ -161,9 +161,15 @@ class DeclareDialog(Dialog[int | None]):
         choices.move_to(0)
         choices.focus()
 
+    @property
+    def _choosing(self) -> bool:
+        return self.query_one("#choices").display
+
     @on(Followed)
     def choose(self, event: Followed) -> None:
         event.stop()
+        if not self._choosing:  # the second of two clicks
+            return
         self.query_one("#said").display = False
         match event.target:
             case Runbook() as book:
@@ -280,9 +286,9 @@ class DeclareDialog(Dialog[int | None]):
     def _take_filter(self, answer: str | Failure) -> None:
         if isinstance(answer, Failure):
             self._fault(trouble_content(answer))
-            return
-        self._scope = replace(self._scope, filter=answer)
-        self._ask_rest(ask_subject=False)
+        elif self._choosing:
+            self._scope = replace(self._scope, filter=answer)
+            self._ask_rest(ask_subject=False)
 
     def _by_tokens(self, keys: Sequence[SubjectChoice]) -> list[SubjectChoice]:
         """The keys that were used first, then the one with most tokens: it is the one that hurts."""
@@ -297,6 +303,7 @@ class DeclareDialog(Dialog[int | None]):
         book = self._runbook
         if book is None:
             return
+        self.changed()
         self._retitle(f"{book.title}: declare an incident")
         self.query_one("#choices").display = False
         self._say(opened_content(book, self._scope, self._facts))

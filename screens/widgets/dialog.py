@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from time import monotonic
 from typing import ClassVar, TypeVar
 
 from textual import on
@@ -9,15 +11,20 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
-from textual.events import Resize
+from textual.events import Event, Key, Paste, Resize
 from textual.screen import ModalScreen
-from textual.widgets import Button, Static
+from textual.widgets import Button, Input, Static
+
+from screens.leavable_screen import LeavableScreen
 
 Result = TypeVar("Result")
 
 
-class Dialog(ModalScreen[Result]):
+class Dialog(LeavableScreen[Result], ModalScreen[Result]):
     """A modal screen. Esc leaves it and changes nothing; q quits from here too."""
+
+    _drawn_at = math.inf
+    """When all that can be pressed was first to be seen, by the clock of events."""
 
     BODY: ClassVar[int] = 58
     """How much of the screen's height a body may take, in percent; 0 leaves it to the style."""
@@ -46,6 +53,26 @@ class Dialog(ModalScreen[Result]):
         Binding("pagedown", "page(1)", "Page down", show=False, tooltip="The text below"),
         Binding("q", "app.quit", "Quit", show=False, tooltip="Quit now"),
     ]
+
+    def premature(self, event: Event) -> bool:
+        """Return True for what was pressed before it was drawn: nobody agrees to what can't be seen yet.
+
+        Text for a field is kept, unless it is what has to be typed to confirm; Esc leads back.
+        """
+        if event.time >= self._drawn_at or (isinstance(event, Key) and event.key == "escape"):
+            return False
+        text = isinstance(event, Paste) or (isinstance(event, Key) and event.is_printable)
+        return not (text and isinstance(self.focused, Input) and self.focused.id != "typed")
+
+    def changed(self) -> None:
+        """Something else can be agreed to: what was pressed before that is drawn doesn't count."""
+        self._drawn_at = math.inf
+
+    def _compositor_refresh(self) -> None:
+        super()._compositor_refresh()
+        shown = (one for one in self.query(Button) if one.display)
+        if self._drawn_at == math.inf and all(one in self._compositor for one in shown):
+            self._drawn_at = monotonic()
 
     @on(Resize)
     def bound(self, event: Resize) -> None:

@@ -19,6 +19,20 @@ from crypto_core.values.secret import Secret
 LONGEST = 10_000
 
 
+class InputHistory:
+    """A history that is stepped through from its end. What is being typed waits at the end."""
+
+    def __init__(self, history: Sequence[str]) -> None:
+        self._entries = [*history, ""]
+        self._at = len(history)
+
+    def step(self, direction: int, typed: str) -> str:
+        """Return the entry before (-1) or behind (1) the one at hand, which is `typed` by now."""
+        self._entries[self._at] = typed
+        self._at = min(max(self._at + direction, 0), len(self._entries) - 1)
+        return self._entries[self._at]
+
+
 class LineInput(Input):
     """An input without control and format characters: Textual would paint them as they are."""
 
@@ -48,7 +62,9 @@ class LineInput(Input):
         Textual takes letters and what is pasted at once, but bound keys only when they have bubbled up to the
         app: in one burst, what is typed would overtake the key that clears the line.
         """
-        if not event.is_printable and await self.app._check_bindings(event.key):  # noqa: SLF001  # as App does
+        if event.is_printable or self.app.screen is not self.screen:
+            return
+        if await self.app._check_bindings(event.key):  # noqa: SLF001  # as App does
             event.stop()
             event.prevent_default()
 
@@ -76,17 +92,3 @@ class SecretInput(LineInput):
 
     def action_cut(self) -> None:
         """What is masked goes to no clipboard."""
-
-
-class InputHistory:
-    """A history that is stepped through from its end. What is being typed waits at the end."""
-
-    def __init__(self, history: Sequence[str]) -> None:
-        self._entries = [*history, ""]
-        self._at = len(history)
-
-    def step(self, direction: int, typed: str) -> str:
-        """Return the entry before (-1) or behind (1) the one at hand, which is `typed` by now."""
-        self._entries[self._at] = typed
-        self._at = min(max(self._at + direction, 0), len(self._entries) - 1)
-        return self._entries[self._at]

@@ -121,6 +121,7 @@ class PlanDialog(Dialog[Result | None], Generic[Plan, Result]):
         if not label:
             return
         self._plan = answer
+        self.changed()
         buttons = self.query_one(".buttons")
         frame = self.query_one(".frame")
         for widget in self.settings():
