@@ -46,6 +46,7 @@ from crypto_core.envelope.formats import (
     begins_as,
     bound_format,
     classify,
+    require_envelope_format,
 )
 from crypto_core.envelope.v1 import EnvelopeV1
 from crypto_core.envelope.v2 import EnvelopeV2, EnvelopeV2Bound
@@ -92,6 +93,7 @@ __all__ = [
     "open_envelope",
     "parse",
     "parse_strictly",
+    "require_envelope_format",
     "require_sealable",
     "seal",
     "seal_dev",
