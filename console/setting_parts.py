@@ -18,7 +18,7 @@ from pydantic_settings import BaseSettings, NoDecode
 
 from crypto_core.database.connection.urls import masked_url
 from crypto_core.database.tokens.tables import PLATFORM_TABLES, TokenTable
-from crypto_core.envelope import TOKENS_OF
+from crypto_core.envelope import TOKENS_OF, require_envelope_format
 from crypto_core.envelope.encryption_context import require_binding
 from crypto_core.providers.endpoints import base_url
 from crypto_core.values.clean_text import clean
@@ -82,6 +82,7 @@ def _ends(value: Any) -> Any:
 KeyName = Annotated[str | None, checked_by(_key_names)]
 KeyEnds = Annotated[dict[str, AwareDatetime], NoDecode, BeforeValidator(_ends), checked_by(_key_names)]
 KeyNames = Annotated[Names, checked_by(_key_names)]
+EnvelopeFormat = Annotated[str, checked_by(require_envelope_format)]
 Binding = Annotated[str | None, checked_by(require_binding)]
 BaseUrl = Annotated[str, checked_by(lambda url: base_url(url) if url else url)]
 OF_OWN_URLS = ("github", "slack", "atlassian")

@@ -25,6 +25,7 @@ from console.setting_parts import (
     Colour,
     ColumnSettings,
     DatabaseSettings,
+    EnvelopeFormat,
     EstateSettings,
     KeyEnds,
     KeyName,
@@ -38,7 +39,7 @@ from console.setting_parts import (
 from crypto_core.aws.receipts.destination import require_destination
 from crypto_core.database.connection.urls import left_out, masked_url
 from crypto_core.database.tokens.tables import PLATFORM_TABLES, TokenTable
-from crypto_core.envelope import DEV_KEY, ENVELOPE_FORMATS, Format, bound_format
+from crypto_core.envelope import DEV_KEY, Format, at_least, bound_format
 from crypto_core.guard.approvals import ACTIONS, DEFAULT_MINUTES
 from crypto_core.keys.posture.limits import Limits
 from crypto_core.lists.toml_fields import SIZE_LIMIT, read_toml
@@ -88,12 +89,12 @@ class CoreSettings(BaseSettings):
     open with: 1 to 64 printable ASCII characters.
     """
 
-    write_format: str = Field("v1", validation_alias="KEYDECK_WRITE_FORMAT")
+    write_format: EnvelopeFormat = Field("v1", validation_alias="KEYDECK_WRITE_FORMAT")
     """The version of the envelopes that Keydeck writes: `v1`, or `v2` once the platform reads it; with a
     binding, `v2` is written as `v2-bound`.
     """
 
-    least_format: str = Field("v1", validation_alias="KEYDECK_LEAST_FORMAT")
+    least_format: EnvelopeFormat = Field("v1", validation_alias="KEYDECK_LEAST_FORMAT")
     """The oldest version that the platform opens: `v1`, or `v2` once every token is v2, `v2-bound` once every
     token names its database; an older envelope is then a finding of severity high.
     """
@@ -362,28 +363,19 @@ class CoreSettings(BaseSettings):
             raise ValueError("tokens are sealed under this key: make another for approvals")
         return value
 
-    @field_validator("write_format", "least_format")
-    @classmethod
-    def _is_an_envelopes(cls, value: str) -> str:
-        if value not in ENVELOPE_FORMATS:
-            raise ValueError(f"not one of {', '.join(ENVELOPE_FORMATS)}")
-        return value
-
     @field_validator("write_format")
     @classmethod
     def _has_a_name(cls, value: str, info: ValidationInfo) -> str:
-        if value == Format.V2_BOUND and info.data.get("binding", value) is None:
-            raise ValueError("v2-bound envelopes name their database, which has no binding (KEYDECK_BINDING)")
+        if Format(value).binds_database and info.data.get("binding", value) is None:
+            raise ValueError(f"{value} envelopes name their database, which has no binding (KEYDECK_BINDING)")
         return value
 
     @field_validator("least_format")
     @classmethod
     def _is_written(cls, value: str, info: ValidationInfo) -> str:
         given = info.data.get("write_format", value)
-        written = (
-            bound_format(Format(given), info.data.get("binding")) if value in ENVELOPE_FORMATS else value
-        )
-        if value in ENVELOPE_FORMATS and ENVELOPE_FORMATS.index(written) < ENVELOPE_FORMATS.index(value):
+        written = bound_format(Format(given), info.data.get("binding"))
+        if at_least(written, Format(value)) is not written:
             raise ValueError(f"{written} is written (KEYDECK_WRITE_FORMAT), which nobody could read then")
         return value
 

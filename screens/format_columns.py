@@ -6,18 +6,10 @@ from collections.abc import Mapping
 
 from textual.content import Content
 
-from crypto_core.envelope import ENVELOPE_FORMATS, Format
+from crypto_core.envelope import Format
 from screens.signs import format_style
 from screens.widgets.cells import bar, fit, fit_middle, percent
 
-_HEADINGS: Mapping[Format, tuple[str, str]] = {
-    **{f: ("bound" if f.binds_database else f.value, f.value) for f in ENVELOPE_FORMATS},
-    Format.DEV: ("dev", "dev"),
-    Format.PLAINTEXT: ("plain", "plaintext"),
-    Format.UNRECOGNISED: ("unrec.", "unrecognised"),
-    Format.EMPTY: ("empty", "empty"),
-}
-"""Short and whole, for narrow and wide terminals."""
 _TOKENS = 9
 _WIDE, _ROOMY = 100, 140
 """Cells from which on there is room for the share that is protected, and for its bar."""
@@ -30,8 +22,8 @@ class FormatColumns:
     def __init__(self, whole: Mapping[Format, int], width: int) -> None:
         wide = width >= _WIDE
         # Who binds to no database does not read of it.
-        shown = [f for f in _HEADINGS if whole.get(f) or not f.binds_database]
-        self._names = {format_: _HEADINGS[format_][wide] for format_ in shown}
+        shown = [f for f in Format if whole.get(f) or not f.binds_database]
+        self._names = {f: f.value if wide else f.short for f in shown}
         least = 9 if wide else 7
         self._cells = {
             f: max(len(name) + 2, len(f"{whole.get(f, 0):,}") + 2, least) for f, name in self._names.items()

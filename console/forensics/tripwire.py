@@ -12,6 +12,7 @@ from console.commands.questions import carry_out
 from console.commands.session import services_of
 from console.forensics.services import ForensicsServices
 from console.printed.output import print_json, print_line, print_table, say_unjournaled
+from crypto_core.envelope import ENVELOPE_FORMATS
 from crypto_core.forensics.tripwires.plan import (
     AddPlan,
     AddRequest,
@@ -37,7 +38,10 @@ def tripwire() -> None:
 @click.option("--key", default="", metavar="KEY", help="The KMS key to seal them under.")
 @click.option("--new-key", "new_key", is_flag=True, help="Make a key of their own.")
 @click.option(
-    "--format", "format_", type=click.Choice(["v1", "v2"]), help="The envelope format; as most rows have it."
+    "--format",
+    "format_",
+    type=click.Choice([f.value for f in ENVELOPE_FORMATS]),
+    help="The envelope format; as most rows have it.",
 )
 @click.option("--set", "given", multiple=True, metavar="COLUMN=VALUE", help="A column's value, in every row.")
 @json_option

@@ -14,20 +14,17 @@ from crypto_core.compliance.algorithms.algorithm import (
 )
 from crypto_core.compliance.algorithms.aws_endpoints import EndpointFact
 from crypto_core.compliance.snapshot import Snapshot
-from crypto_core.envelope import Format
+from crypto_core.envelope import VERSIONS, Format
 from crypto_core.values.clean_text import clean
 from crypto_core.values.key_names import partition_of, region_of
 
-_OF_V1 = (("AES-256-GCM", "seals tokens in format v1: a data key and a 96-bit random nonce for each"),)
-_OF_V2 = (
-    ("AES-256-GCM", "seals tokens in format {format}, bound to their row"),
-    ("HKDF-SHA-512", "derives the encryption key and the 256-bit commitment of format {format}"),
-)
-_OF_DEV = (
-    ("AES-128-CBC", "Fernet, under a published key: protects nothing"),
-    ("HMAC-SHA-256 (128-bit key)", "Fernet's tag, under a published key: protects nothing"),
-)
-_BY_FORMAT = {Format.V1: _OF_V1, Format.V2: _OF_V2, Format.V2_BOUND: _OF_V2, Format.DEV: _OF_DEV}
+_BY_FORMAT = {
+    **{format_: version.algorithms for format_, version in VERSIONS.items()},
+    Format.DEV: (
+        ("AES-128-CBC", "Fernet, under a published key: protects nothing"),
+        ("HMAC-SHA-256 (128-bit key)", "Fernet's tag, under a published key: protects nothing"),
+    ),
+}
 
 _OF_KEYDECK = (
     ("SHA-256", "chains the journal's entries", ("journal",)),

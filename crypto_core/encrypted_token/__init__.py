@@ -54,8 +54,8 @@ from sqlalchemy.types import TypeEngine
 from crypto_core.encrypted_token.column_input import UnsealedTokenError, boxed, unboxed, written_expressions
 from crypto_core.encrypted_token.instances import as_printed, watch
 from crypto_core.encrypted_token.stored_envelope import StoredEnvelope
-from crypto_core.envelope import ENVELOPE_FORMATS, Format, at_least
-from crypto_core.values.errors import InvalidReferenceError, RefusedError, SettingsError
+from crypto_core.envelope import Format, at_least, require_envelope_format
+from crypto_core.values.errors import InvalidReferenceError, RefusedError
 from crypto_core.values.references import TokenRef, composite_id, table_name
 
 __all__ = ["EncryptedToken", "StoredEnvelope", "UnsealedTokenError"]
@@ -91,11 +91,7 @@ class EncryptedToken(TypeDecorator[StoredEnvelope]):
         Raises SettingsError for a format that is no envelope.
         """
         super().__init__()
-        if least_format not in ENVELOPE_FORMATS:
-            raise SettingsError(
-                f"{least_format} is not an envelope format.", remedy="Name v1, v2 or v2-bound."
-            )
-        self.least_format = Format(least_format)
+        self.least_format = require_envelope_format(least_format, "least_format")
         self._columns: tuple[str, ...] = ()
         self._copied_from: EncryptedToken | None = None
 

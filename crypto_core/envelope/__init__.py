@@ -44,6 +44,7 @@ from crypto_core.envelope.formats import (
     begins_as,
     bound_format,
     classify,
+    require_envelope_format,
 )
 from crypto_core.envelope.issuers import PROVIDER_PREFIXES, TOKENS_OF
 from crypto_core.envelope.v1 import EnvelopeV1
@@ -91,6 +92,7 @@ __all__ = [
     "open_envelope",
     "parse",
     "parse_strictly",
+    "require_envelope_format",
     "require_sealable",
     "seal",
     "seal_dev",

@@ -5,14 +5,29 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import ClassVar, Self
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any, ClassVar, Self
 
 from crypto_core.envelope.encryption_context import EncryptionContext
-from crypto_core.envelope.fields import MAX_TOKEN_BYTES, edk_prefix
+from crypto_core.envelope.fields import (
+    DATA_KEY_BYTES,
+    MAX_KEY_ARN_BYTES,
+    MAX_TOKEN_BYTES,
+    bounded,
+    edk_prefix,
+)
 from crypto_core.envelope.formats import Format
-from crypto_core.values.errors import InvalidTokenError, WrongBindingError
+from crypto_core.values.errors import (
+    InvalidTokenError,
+    MalformedEnvelopeError,
+    MissingReferenceError,
+    RefusedError,
+    WrongBindingError,
+)
+from crypto_core.values.key_names import is_key_arn
 from crypto_core.values.references import TokenRef
-from crypto_core.values.secret import DataKey, Secret
+from crypto_core.values.secret import DataKey, Secret, own_buffer
 
 Entropy = Callable[[int], bytes]
 """Gives that many random bytes. `os.urandom`, except where test vectors fix what is random."""
@@ -28,6 +43,8 @@ class Envelope(ABC):
     """What the version promises, in an operator's words."""
     meaning: ClassVar[str]
     """The same of one stored value, shorter."""
+    algorithms: ClassVar[tuple[tuple[str, str], ...]]
+    """Each with what it does for tokens in the version, the one that seals them first."""
     field_names: ClassVar[tuple[str, ...]]
     """Names of the fields behind the version mark, in stored order."""
     sealed_overhead: ClassVar[int]
@@ -67,12 +84,12 @@ class Envelope(ABC):
         """
 
     @property
-    @abstractmethod
     def named_key(self) -> str | None:
         """ARN of the key that the envelope says wrapped its data key; None where the version tells none.
 
         A claim until the envelope has opened.
         """
+        return None
 
     @property
     def named_database(self) -> str | None:
@@ -102,15 +119,25 @@ class Envelope(ABC):
     def require_binding(self, ref: TokenRef | None, binding: str | None) -> None:
         """Raise WrongBindingError for an envelope that names another database than the reader's."""
         named = self.named_database
-        if named is not None and named != binding:
-            raise wrong_binding(named, binding, ref)
+        if named not in (None, binding):
+            where = "The envelope" if ref is None else f"{ref}: the envelope"
+            own = "KEYDECK_BINDING is not set" if binding is None else f'KEYDECK_BINDING is "{binding}"'
+            raise WrongBindingError(f'{where} was sealed for database "{named}", and {own}.')
 
-    @abstractmethod
     def rewrapped(self, encrypted_data_key: bytes, key_arn: str) -> Self:
         """Return the envelope with its data key wrapped by another key, everything else byte for byte.
 
-        Raises RefusedError where the version is bound to the key that it names and that is another one.
+        Raises RefusedError for an envelope that names another key.
         """
+        if self.named_key not in (None, key_arn):
+            raise RefusedError(
+                f"A {self.format} envelope is bound to the key that it names, {self.named_key}; it can't be "
+                "rewrapped under another one.",
+                remedy="Re-encrypt it instead.",
+            )
+        own: Any = self
+        rewrapped: Self = replace(own, encrypted_data_key=encrypted_data_key)
+        return rewrapped
 
     @abstractmethod
     def parts(self) -> tuple[tuple[str, bytes], ...]:
@@ -122,10 +149,25 @@ class Envelope(ABC):
         return edk_prefix(self.encrypted_data_key)
 
 
-def wrong_binding(named: str, binding: str | None, ref: TokenRef | None) -> WrongBindingError:
-    where = "The envelope" if ref is None else f"{ref}: the envelope"
-    own = "KEYDECK_BINDING is not set" if binding is None else f'KEYDECK_BINDING is "{binding}"'
-    return WrongBindingError(f'{where} was sealed for database "{named}", and {own}.')
+def key_of(data_key: DataKey) -> bytearray:
+    """Return a data key's own bytes. Raises MalformedEnvelopeError for another length than 32 bytes."""
+    key = own_buffer(data_key)
+    bounded("data key", key, DATA_KEY_BYTES, DATA_KEY_BYTES)
+    return key
+
+
+def required(ref: TokenRef | None, format_: Format) -> TokenRef:
+    if ref is None:
+        raise MissingReferenceError(f"A {format_} envelope is bound to its row, and no row was named.")
+    return ref
+
+
+def require_key_arn(key_arn: str) -> None:
+    if len(key_arn) > MAX_KEY_ARN_BYTES or not _is_key_arn(key_arn):
+        raise MalformedEnvelopeError("key ARN", "it names no KMS key")
+
+
+_is_key_arn = lru_cache(maxsize=256)(is_key_arn)
 
 
 def require_sealable(token: Secret) -> None:

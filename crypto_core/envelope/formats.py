@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from crypto_core.envelope.fields import lenient_fields
 from crypto_core.envelope.issuers import PROVIDER_PREFIXES
+from crypto_core.values.errors import SettingsError
 
 
 class Format(StrEnum):
@@ -27,6 +28,11 @@ class Format(StrEnum):
     def protected(self) -> bool:
         """True where only KMS can open the token: the envelope formats."""
         return self in _PROMISES
+
+    @property
+    def short(self) -> str:
+        """Heads a narrow column."""
+        return _SHORT[self] if self in _SHORT else _PROMISES[self].short or self.value
 
     @property
     def names_key(self) -> bool:
@@ -49,22 +55,37 @@ class Format(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class _Promises:
-    """The mark that a version of the envelope begins with, and what it promises."""
+    """The mark that a version of the envelope begins with, what heads its counts, and what it promises."""
 
     mark: str
     names_key: bool = False
     binds_row: bool = False
     binds_database: bool = False
+    short: str = ""
 
 
 _PROMISES = {
     Format.V1: _Promises("v1"),
     Format.V2: _Promises("v2", names_key=True, binds_row=True),
-    Format.V2_BOUND: _Promises("vb", names_key=True, binds_row=True, binds_database=True),
+    Format.V2_BOUND: _Promises("vb", names_key=True, binds_row=True, binds_database=True, short="bound"),
+}
+
+_SHORT = {
+    Format.DEV: "dev",
+    Format.PLAINTEXT: "plain",
+    Format.UNRECOGNISED: "unrec.",
+    Format.EMPTY: "empty",
 }
 
 ENVELOPE_FORMATS = tuple(_PROMISES)
 """The formats of envelopes, the oldest first: a later one promises all that an earlier one does, and more."""
+
+
+def require_envelope_format(name: str, setting: str = "The format") -> Format:
+    """Return the envelope format of that name. Raises SettingsError for what is none, naming `setting`."""
+    if name not in ENVELOPE_FORMATS:
+        raise SettingsError(f"{setting} is none of {', '.join(ENVELOPE_FORMATS)}.")
+    return Format(name)
 
 
 def at_least(source: Format, other: Format) -> Format:

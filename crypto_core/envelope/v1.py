@@ -8,20 +8,13 @@ a nonce can't repeat under it.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
 from crypto_core.envelope import deferred_primitives as primitives
-from crypto_core.envelope.base import Entropy, Envelope, require_sealable
+from crypto_core.envelope.base import Entropy, Envelope, key_of, require_sealable
 from crypto_core.envelope.encryption_context import EncryptionContext
-from crypto_core.envelope.fields import (
-    DATA_KEY_BYTES,
-    MAX_EDK_BYTES,
-    MAX_TOKEN_BYTES,
-    NONCE_BYTES,
-    TAG_BYTES,
-    bounded,
-)
+from crypto_core.envelope.fields import MAX_EDK_BYTES, MAX_TOKEN_BYTES, NONCE_BYTES, TAG_BYTES, bounded
 from crypto_core.envelope.formats import Format
 from crypto_core.values.errors import AuthenticationFailedError
 from crypto_core.values.references import TokenRef
@@ -35,6 +28,9 @@ class EnvelopeV1(Envelope):
     format: ClassVar[Format] = Format.V1
     summary: ClassVar[str] = "v1, not bound to its row, no encryption context"
     meaning: ClassVar[str] = "not bound to its row"
+    algorithms: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("AES-256-GCM", "seals tokens in format v1: a data key and a 96-bit random nonce for each"),
+    )
     field_names: ClassVar[tuple[str, ...]] = ("encrypted data key", "nonce", "ciphertext")
     sealed_overhead: ClassVar[int] = TAG_BYTES
 
@@ -68,14 +64,12 @@ class EnvelopeV1(Envelope):
         entropy: Entropy = os.urandom,
     ) -> Self:
         require_sealable(token)
-        key = own_buffer(data_key)
-        bounded("data key", key, DATA_KEY_BYTES, DATA_KEY_BYTES)
+        key = key_of(data_key)
         nonce = entropy(NONCE_BYTES)
         return cls(encrypted_data_key, nonce, primitives.gcm_encrypt(key, nonce, own_buffer(token), None))
 
     def open(self, data_key: DataKey, ref: TokenRef | None = None, binding: str | None = None) -> Secret:
-        key = own_buffer(data_key)
-        bounded("data key", key, DATA_KEY_BYTES, DATA_KEY_BYTES)
+        key = key_of(data_key)
         try:
             return Secret.adopt(primitives.gcm_decrypt(key, self.nonce, self.ciphertext, None))
         except primitives.InvalidTag as error:
@@ -83,16 +77,9 @@ class EnvelopeV1(Envelope):
                 "The envelope does not open: its authentication tag does not match its data key."
             ) from error
 
-    @property
-    def named_key(self) -> str | None:
-        return None
-
     @classmethod
     def context_for(cls, ref: TokenRef | None, binding: str | None = None) -> EncryptionContext:
         return {}
-
-    def rewrapped(self, encrypted_data_key: bytes, key_arn: str) -> Self:
-        return replace(self, encrypted_data_key=encrypted_data_key)
 
     def parts(self) -> tuple[tuple[str, bytes], ...]:
         return tuple(zip(self.field_names, self.to_fields(), strict=True))

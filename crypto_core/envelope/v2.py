@@ -22,12 +22,12 @@ from __future__ import annotations
 
 import hmac
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import ClassVar, Self
 
 from crypto_core.envelope import deferred_primitives as primitives
-from crypto_core.envelope.base import Entropy, Envelope, require_sealable
+from crypto_core.envelope.base import Entropy, Envelope, key_of, require_key_arn, require_sealable, required
 from crypto_core.envelope.encryption_context import (
     EncryptionContext,
     encoded_context,
@@ -38,7 +38,6 @@ from crypto_core.envelope.encryption_context import (
 from crypto_core.envelope.fields import (
     DATA_KEY_BYTES,
     MAX_EDK_BYTES,
-    MAX_KEY_ARN_BYTES,
     MAX_TOKEN_BYTES,
     NONCE_BYTES,
     TAG_BYTES,
@@ -46,7 +45,6 @@ from crypto_core.envelope.fields import (
 )
 from crypto_core.envelope.formats import MARKS, Format
 from crypto_core.values import errors
-from crypto_core.values.key_names import is_key_arn
 from crypto_core.values.references import TokenRef
 from crypto_core.values.secret import DataKey, Secret, own_buffer
 
@@ -64,6 +62,10 @@ class EnvelopeV2(Envelope):
     format: ClassVar[Format] = Format.V2
     summary: ClassVar[str] = "v2, bound to its row and key, key-committing"
     meaning: ClassVar[str] = "bound to this row, key-committing"
+    algorithms: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("AES-256-GCM", "seals tokens in format {format}, bound to their row"),
+        ("HKDF-SHA-512", "derives the encryption key and the 256-bit commitment of format {format}"),
+    )
     field_names: ClassVar[tuple[str, ...]] = ("key ARN", "encrypted data key", "nonce", "ciphertext")
     sealed_overhead: ClassVar[int] = _COMMITTED + TAG_BYTES
 
@@ -78,7 +80,7 @@ class EnvelopeV2(Envelope):
     """The name of the database that it is bound to; None where the version binds to none."""
 
     def __post_init__(self) -> None:
-        _require_key_arn(self.key_arn)
+        require_key_arn(self.key_arn)
         bounded("encrypted data key", self.encrypted_data_key, 1, MAX_EDK_BYTES)
         bounded("nonce", self.nonce, NONCE_BYTES, NONCE_BYTES)
         bounded("salt", self.salt, SALT_BYTES, SALT_BYTES)
@@ -119,10 +121,10 @@ class EnvelopeV2(Envelope):
         entropy: Entropy = os.urandom,
     ) -> Self:
         require_sealable(token)
-        _require_key_arn(key_arn)
+        require_key_arn(key_arn)
         bound = cls._bound(key_arn, ref, binding)
         salt, nonce = entropy(SALT_BYTES), entropy(NONCE_BYTES)
-        whole = _of_32_bytes(data_key)
+        whole = key_of(data_key)
         commitment = primitives.hkdf(whole, salt, COMMITMENT_LABEL + bound, COMMITMENT_BYTES)
         key = primitives.hkdf(whole, salt, ENCRYPTION_LABEL + bound, DATA_KEY_BYTES)
         try:
@@ -135,7 +137,7 @@ class EnvelopeV2(Envelope):
     def open(self, data_key: DataKey, ref: TokenRef | None, binding: str | None = None) -> Secret:
         self.require_binding(ref, binding)
         bound = self._bound(self.key_arn, ref, binding)
-        whole = _of_32_bytes(data_key)
+        whole = key_of(data_key)
         commitment = primitives.hkdf(whole, self.salt, COMMITMENT_LABEL + bound, COMMITMENT_BYTES)
         if not hmac.compare_digest(commitment, self.commitment):
             others = "row, database" if self.format.binds_database else "row"
@@ -162,16 +164,7 @@ class EnvelopeV2(Envelope):
 
     @classmethod
     def context_for(cls, ref: TokenRef | None, binding: str | None = None) -> EncryptionContext:
-        return encryption_context(_named(ref), cls._database(binding))
-
-    def rewrapped(self, encrypted_data_key: bytes, key_arn: str) -> Self:
-        if key_arn != self.key_arn:
-            raise errors.RefusedError(
-                f"A v2 envelope is bound to the key that it names, {self.key_arn}; it can't be rewrapped "
-                "under another one.",
-                remedy="Re-encrypt it instead.",
-            )
-        return replace(self, encrypted_data_key=encrypted_data_key)
+        return encryption_context(required(ref, cls.format), cls._database(binding))
 
     def parts(self) -> tuple[tuple[str, bytes], ...]:
         *before, _ = zip(self.field_names, self.to_fields(), strict=True)
@@ -189,7 +182,8 @@ class EnvelopeV2(Envelope):
 
     @classmethod
     def _bound(cls, key_arn: str, ref: TokenRef | None, binding: str | None) -> bytes:
-        return _version_and_key(cls.format, key_arn) + encoded_context(_named(ref), cls._database(binding))
+        context = encoded_context(required(ref, cls.format), cls._database(binding))
+        return _version_and_key(cls.format, key_arn) + context
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,32 +201,12 @@ class EnvelopeV2Bound(EnvelopeV2):
     def _database(cls, binding: str | None) -> str | None:
         if binding is None:
             raise errors.SettingsError(
-                "A v2-bound envelope names its database, and this one has no name.",
+                f"A {cls.format} envelope names its database, and this one has no name.",
                 remedy="Set KEYDECK_BINDING.",
             )
         return binding
 
 
-def _named(ref: TokenRef | None) -> TokenRef:
-    if ref is None:
-        raise errors.MissingReferenceError("A v2 envelope is bound to its row, and no row was named.")
-    return ref
-
-
 @lru_cache(maxsize=256)
 def _version_and_key(format_: Format, key_arn: str) -> bytes:
     return prefixed(MARKS[format_].encode()) + prefixed(key_arn.encode("ascii"))
-
-
-def _require_key_arn(key_arn: str) -> None:
-    if len(key_arn) > MAX_KEY_ARN_BYTES or not _is_key_arn(key_arn):
-        raise errors.MalformedEnvelopeError("key ARN", "it names no KMS key")
-
-
-_is_key_arn = lru_cache(maxsize=256)(is_key_arn)
-
-
-def _of_32_bytes(data_key: DataKey) -> bytearray:
-    key = own_buffer(data_key)
-    bounded("data key", key, DATA_KEY_BYTES, DATA_KEY_BYTES)
-    return key

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 from crypto_core.aws.receipts.call_subject import CallSubject
 from crypto_core.envelope import (
-    ENVELOPE_FORMATS,
     Envelope,
     Format,
     at_least,
@@ -25,6 +24,7 @@ from crypto_core.envelope import (
     open_dev,
     open_envelope,
     parse,
+    require_envelope_format,
     require_sealable,
     seal,
     serialise,
@@ -83,11 +83,8 @@ class TokenCipher:
         `receipts` writes down which token each KMS call was for; without one, the KMS client's does, if any.
         Raises SettingsError for a format that is no envelope, and for v2-bound without a binding.
         """
-        for format_ in (write_format, least_format):
-            if format_ not in ENVELOPE_FORMATS:
-                raise errors.SettingsError(
-                    f"{format_} is not an envelope format.", remedy="Name v1, v2 or v2-bound."
-                )
+        for setting, format_ in (("write_format", write_format), ("least_format", least_format)):
+            require_envelope_format(format_, setting)
             if format_.binds_database and keyring.binding is None:
                 raise errors.SettingsError(
                     f"{format_} envelopes name their database, and this one has no name.",

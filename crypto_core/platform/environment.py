@@ -9,7 +9,7 @@ from crypto_core.aws.fips import VARIABLE, require_fips_where_set
 from crypto_core.aws.kms import KmsApi
 from crypto_core.aws.receipts.destination import recorder_for
 from crypto_core.aws.receipts.recorder import ReceiptRecorder, ReceiptSink
-from crypto_core.envelope import ENVELOPE_FORMATS, Format
+from crypto_core.envelope import Format, require_envelope_format
 from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.values.errors import InvalidReferenceError, SettingsError
@@ -84,11 +84,13 @@ def _cipher_from_environment(
         "AWS_REGION",
         "AWS_SESSION_TOKEN",
     )
-    least = os.environ.get("KEYDECK_LEAST_FORMAT", "") if least_format is None else least_format
+    least, given = least_format, "least_format"
+    if least is None:
+        least, given = os.environ.get("KEYDECK_LEAST_FORMAT", ""), "KEYDECK_LEAST_FORMAT"
     return _cipher(
         *(os.environ.get(name, "") for name in names),
         binding=os.environ.get("KEYDECK_BINDING") or None if binding is None else binding,
-        least_format=_format("least_format" if least_format is not None else "KEYDECK_LEAST_FORMAT", least),
+        least_format=require_envelope_format(least or Format.V1, given),
         context=tuple(os.environ.get(name) for name in aws),
         receipts=_recorder(receipts) if receipts else None,
     )
@@ -106,7 +108,7 @@ def _cipher(
     context: tuple[str | None, ...],
     receipts: ReceiptRecorder | None,
 ) -> TokenCipher:
-    written = _format("KEYDECK_WRITE_FORMAT", write_format)
+    written = require_envelope_format(write_format or Format.V1, "KEYDECK_WRITE_FORMAT")
     keys = [k.strip() for k in trusted.split(",") if k.strip()]
     keyring = KmsKeyring(_kms(regions, context), write_key=write_key or None, trusted=keys, binding=binding)
     return TokenCipher(keyring, write_format=written, least_format=least_format, receipts=receipts)
@@ -133,11 +135,3 @@ def _receipt_table() -> ReceiptSink:
 def _kms(regions: str, context: tuple[str | None, ...]) -> KmsApi:
     # `context` tells apart what boto3 reads by itself.
     return KmsApi([r.strip() for r in regions.split(",") if r.strip()])
-
-
-def _format(name: str, value: str) -> Format:
-    """The version of envelopes that a setting names. Raises SettingsError for what is none."""
-    if value not in ("", *ENVELOPE_FORMATS):
-        known = ", ".join(ENVELOPE_FORMATS)
-        raise SettingsError(f"{name} is none of {known}.", remedy="Set it to v1, or unset it.")
-    return Format(value or Format.V1)

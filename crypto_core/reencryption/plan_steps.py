@@ -313,5 +313,5 @@ def _not_taken(verb: Verb, token: StoredToken, target_arn: str) -> str:
         except errors.EnvelopeError as error:
             return error.message
         if named not in (None, target_arn):
-            return "a v2 envelope is bound to the key that it names; re-encrypt it instead"
+            return f"a {token.format} envelope is bound to the key that it names; re-encrypt it instead"
     return ""

@@ -9,12 +9,12 @@ FileName = bytes
 """An absolute path in the file system's own bytes."""
 
 _LARGEST = 2**63 - 1
-"""SQLite's largest number; some file systems count higher."""
+"""The store's largest number; some file systems count higher."""
 
 
 @dataclass(frozen=True, slots=True)
 class SeenFile:
-    """A file as it was once read whole, with the number of its events; `inode` is cut to SQLite's range."""
+    """A file as it was once read whole, with the number of its events; `inode` is cut to its range."""
 
     path: FileName
     size: int

@@ -65,7 +65,7 @@ def test_wrong_usage_exits_2_and_says_what_to_do(
         (
             "KEYDECK_WRITE_FORMAT",
             "v9",
-            "KEYDECK_WRITE_FORMAT (from the environment): not one of v1, v2, v2-bound. keydeck help",
+            "KEYDECK_WRITE_FORMAT (from the environment): The format is none of v1, v2, v2-bound.",
         ),
         (
             "KEYDECK_GITHUB_URL",

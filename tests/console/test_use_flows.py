@@ -76,7 +76,7 @@ async def test_from_an_event_to_its_principal_to_a_token_that_it_opened_to_the_c
         await deck.press("enter")
         assert isinstance(deck.app.screen, TokenScreen)
         assert "opened " in deck.line_with("exact   ")
-        assert "It is stored as v1 now, and was v2 before" in deck.text()
+        assert "It is stored as v1 now, and was bound to its row before" in deck.text()
         assert "Possible, never certain" in deck.text()
         await go_to(deck, "token   ")
         await deck.press("enter")

@@ -146,7 +146,7 @@ async def test_what_was_v1_before_is_told_apart_from_what_names_the_token() -> N
     async with deck(stage, start="connections", size=LARGE) as d:
         await timeline_of(d, "id:gh-2 format:v1")
         assert "opened 9×" in d.line_with("exact   ")
-        assert "was v2 before" in d.text()
+        assert "was bound to its row before" in d.text()
         assert "142 calls could have opened it" in d.line_with("possible   ")
         assert d.text().index("Exact: 9 events") < d.text().index("Possible, never certain")
 

@@ -16,13 +16,13 @@ from crypto_core.compliance.answer import (
 from crypto_core.compliance.facts import SettingFacts, TokenFacts
 from crypto_core.compliance.snapshot import SnapshotPart
 from crypto_core.database.column_guards.model import GuardState
-from crypto_core.envelope import ENVELOPE_FORMATS, Format
+from crypto_core.envelope import ENVELOPE_FORMATS, VERSIONS, Format
 from crypto_core.findings.finding import Finding
 from crypto_core.keys.status import ProblemKind
 from crypto_core.values.counts import counted
 
 _ALGORITHMS = {
-    **dict.fromkeys(ENVELOPE_FORMATS, "AES-256-GCM"),
+    **{format_: version.algorithms[0][0] for format_, version in VERSIONS.items()},
     Format.DEV: "Fernet (AES-128-CBC, HMAC-SHA-256) under a published key",
     Format.PLAINTEXT: "none",
     Format.UNRECOGNISED: "not known: plaintext or corrupt",

@@ -100,7 +100,7 @@ class TripwireDocument:
     def without(self, number: int) -> TripwireDocument:
         """The list without one; its number is not given again, and its key stays known."""
         left = tuple(t for t in self.tripwires if t.number != number)
-        gone = [t for t in self.tripwires if t.number == number and t.format is Format.V1]
+        gone = [t for t in self.tripwires if t.number == number and not t.format.binds_row]
         keys = {t.key_arn: t.number for t in gone if t.key_arn not in {other.key_arn for other in left}}
         former = tuple(dict([*self.former, *keys.items()]).items())[-MOST_FORMER:]
         return replace(self, tripwires=left, former=former)

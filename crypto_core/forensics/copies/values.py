@@ -18,6 +18,7 @@ from crypto_core.envelope import (
     MAX_STORED_CHARACTERS,
     PROVIDER_PREFIXES,
     STORED_PREFIXES,
+    VERSIONS,
     Envelope,
     Format,
     parse,
@@ -79,7 +80,10 @@ V1_RUN = re.compile(
 )
 """A run that begins as v1 does: its mark, and nine letters of base64 in base64."""
 _INNER = {
-    **{f: re.compile(MARKS[f].encode() + rb"(?:\|" + _FIELD + rb"){3,5}") for f in ENVELOPE_FORMATS},
+    **{
+        f: re.compile(MARKS[f].encode() + rb"(?:\|" + _FIELD + rb"){%d}" % len(version.field_names))
+        for f, version in VERSIONS.items()
+    },
     Format.DEV: re.compile(rb"dev\|gAAA(?:[A-Za-z0-9_-]{4})+(?:[A-Za-z0-9_-]{2}==|[A-Za-z0-9_-]{3}=)?"),
 }
 _FOREIGN = re.compile(rb"[^A-Za-z0-9+/=_-]")

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from threading import Event
 
 from sqlalchemy import delete, select
-from sqlalchemy.dialects.sqlite import insert
 
 from crypto_core.forensics.provider_logs.apis import LOG_APIS, LogApi, LogPage, require_name, trouble_of
 from crypto_core.forensics.provider_logs.content import Malformed, record_of
@@ -26,6 +25,7 @@ from crypto_core.forensics.provider_logs.store import (
 from crypto_core.providers.endpoints import Endpoints
 from crypto_core.providers.messages import NoAnswer, sendable
 from crypto_core.providers.transport import Clock, Transport
+from crypto_core.trail.store.dialect import upsert
 from crypto_core.values.cancellation import stop_if
 from crypto_core.values.errors import InterruptedRunError, RefusedError
 from crypto_core.values.json_records import JsonRecord, shape
@@ -150,7 +150,7 @@ class LogPuller:
             bring_up_to_date(connection)
             new = add_events(connection, events)
             if page.following:
-                kept = insert(pull).values(provider=so_far.provider, place=so_far.name, **values)
+                kept = upsert(pull).values(provider=so_far.provider, place=so_far.name, **values)
                 connection.execute(kept.on_conflict_do_update(["provider", "place"], set_=values))
         return replace(
             so_far,

@@ -29,12 +29,12 @@ from sqlalchemy import (
     inspect,
     or_,
     select,
-    text,
 )
 
 from crypto_core.forensics.provider_logs.event import ProviderEvent, milliseconds_of, moment_of
 from crypto_core.trail.record_compression import DictionaryPacker
 from crypto_core.trail.store.database import StoreFile
+from crypto_core.trail.store.dialect import where
 from crypto_core.trail.store.pulls import add_window
 from crypto_core.trail.store.schema import insert, numbers, texts
 from crypto_core.values.clean_text import clean, cleans
@@ -97,7 +97,7 @@ token_hash = Table(
 
 Index("ix_provider_event", event.c.provider, event.c.identity, unique=True)
 Index("ix_provider_event_at", event.c.at, event.c.id)
-Index("ix_provider_event_hash", event.c.token_hash, event.c.at, sqlite_where=text("token_hash IS NOT NULL"))
+Index("ix_provider_event_hash", event.c.token_hash, event.c.at, **where("token_hash IS NOT NULL"))
 Index("ix_provider_event_place", event.c.provider, event.c.place, event.c.at)
 Index("ix_provider_event_from", event.c.provider, event.c.address, event.c.at)
 

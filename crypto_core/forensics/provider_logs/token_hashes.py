@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection, select, update
-from sqlalchemy.dialects.sqlite import insert
 
 from crypto_core.forensics.provider_logs.event import milliseconds_of, moment_of
 from crypto_core.forensics.provider_logs.mappings import hash_of
 from crypto_core.forensics.provider_logs.store import bring_up_to_date, is_there, token_hash
 from crypto_core.providers.service import ProviderService
 from crypto_core.trail.store.database import StoreFile
+from crypto_core.trail.store.dialect import upsert
 from crypto_core.values.clean_text import CleanText, clean
 from crypto_core.values.json_records import JsonRecord, shape
 from crypto_core.values.references import TokenRef
@@ -49,7 +49,7 @@ class TokenHashBook:
             for ref, digest in hashes.items():
                 key = _key(ref)
                 values = {"reference": key, "token_hash": digest, "noted_at": milliseconds_of(at)}
-                added = insert(token_hash).values(**values, origin=clean(origin, 200))
+                added = upsert(token_hash).values(**values, origin=clean(origin, 200))
                 new += connection.execute(added.on_conflict_do_nothing()).rowcount
                 same = (token_hash.c.reference == key, token_hash.c.token_hash == digest)
                 earlier = token_hash.c.noted_at > values["noted_at"]

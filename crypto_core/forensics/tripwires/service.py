@@ -194,9 +194,14 @@ class Tripwires:
             if name in (*table.token_columns, *table.id_columns):
                 raise errors.RefusedError(f"{clean(name, 100)} can't be given: it is made up.")
             shape.column(name)
-        format_ = Format(request.format or sample.format)
+        format_ = bound_format(Format(request.format or sample.format), self._keyring.binding)
+        if format_.binds_database and self._keyring.binding is None:
+            raise errors.RefusedError(
+                f"A decoy in {format_} names its database, and this one has no name.",
+                remedy="Set KEYDECK_BINDING, or name another --format.",
+            )
         warnings = [_USED, *shape.remarks]
-        if format_ is not (usual := sample.format) and not (format_.binds_row and usual.binds_row):
+        if format_ is not (usual := sample.format):
             warnings.append(f"Most tokens of {table.name} are {usual}: a decoy in {format_} stands out.")
         key_arn, remarks = self._keys.chosen(request.key, new=request.new_key, format_=format_)
         told = [
@@ -337,7 +342,6 @@ class Tripwires:
         No receipt says for which row that was.
         """
         binding = self._keyring.binding
-        written = bound_format(Format.V2, binding) if format_.binds_row else Format.V1
         columns = tuple(c.name for c in shape.columns)
         decoys, values = [], {}
         with connected(self._engine) as connection:
@@ -347,10 +351,10 @@ class Tripwires:
                 for name, secret in row.tokens.items():
                     with secret as token:
                         ref = table.ref(name, row.row_id)
-                        context = version_of(written).context_for(ref, binding)
+                        context = version_of(format_).context_for(ref, binding)
                         with CallSubject(None):
                             data_key = self._keyring.generate(key_arn, context=context)
-                        sealed = seal_under(data_key, token, written, ref, binding)
+                        sealed = seal_under(data_key, token, format_, ref, binding)
                         plain = hashlib.sha256(exposed(token)).digest()
                     whole[name] = sealed.stored
                     tokens.append(DecoyToken(name, digest(sealed.stored), plain))

@@ -1,4 +1,4 @@
-"""The local store of events: one SQLite file of the operator's own."""
+"""The local store of events: one file of the operator's own."""
 
 from crypto_core.trail.seen_file import SeenFile
 from crypto_core.trail.store.event_writer import Added

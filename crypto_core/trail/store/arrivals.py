@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Column, Connection, Integer, LargeBinary, Table, delete, func, insert, select
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from crypto_core.findings.finding import Finding
 from crypto_core.trail.columns import moment, seconds
 from crypto_core.trail.event import UNDATED
 from crypto_core.trail.store.conditions import Conditions
 from crypto_core.trail.store.database import StoreFile
+from crypto_core.trail.store.dialect import upsert
 from crypto_core.trail.store.event_places import Row, id_of, with_records
-from crypto_core.trail.store.schema import event, metadata
+from crypto_core.trail.store.schema import event, metadata, numbers, table_by_key
 from crypto_core.trail.term_sql import whole
 
 
@@ -81,13 +81,7 @@ examined = Table(
 )
 """One row at most: the newest event that was examined."""
 
-told_finding = Table(
-    "told_finding",
-    metadata,
-    Column("digest", LargeBinary, primary_key=True),
-    Column("at", Integer, nullable=False),
-    sqlite_with_rowid=False,
-)
+told_finding = table_by_key("told_finding", Column("digest", LargeBinary, primary_key=True), *numbers("at"))
 
 
 receipts_judged = Table("receipts_judged", metadata, Column("until", Integer, primary_key=True))

@@ -35,16 +35,16 @@ from crypto_core.trail.columns import FLAGS, HELD, HOUR, EventProperty, stored_i
 from crypto_core.trail.event_fields import DETAILS, EVENT_FIELDS, FREE, ROLLED
 from crypto_core.trail.own_calls import OWN, with_callers
 from crypto_core.trail.query import Aliases, is_of_record
-from crypto_core.trail.store.event_places import numbers_of
+from crypto_core.trail.store.dialect import TOGETHER
+from crypto_core.trail.store.event_places import in_record, numbers_of
 from crypto_core.trail.store.own_callers import own_callers
 from crypto_core.trail.store.receipt_tables import explained_by
-from crypto_core.trail.store.record_conditions import in_record
 from crypto_core.trail.store.schema import PRESENT, chunks, event, note, presence, profile, term
 from crypto_core.trail.term_sql import CLOCK
 from crypto_core.values.clean_text import DEFAULT_LIMIT
 
 MOST_NUMBERS = 2_000
-"""As many numbers of texts are named one by one; of more, SQLite looks them up itself."""
+"""As many numbers of texts are named one by one; more are looked up by the statement itself."""
 _SPELT_OUT = 32
 """As many numbers stand in a statement; more are passed as one value."""
 _LONGEST = 2 * DEFAULT_LIMIT
@@ -268,14 +268,10 @@ def _has_profile(table: Table, *conditions: ColumnElement[bool]) -> ColumnElemen
     return table.c.profile.in_(select(profile.c.id).where(*conditions).correlate(None))
 
 
-_TOGETHER = 100
-"""So many conditions stand next to each other: SQLite nests each in the one before, up to 1,000 deep."""
-
-
 def any_of(conditions: Iterable[ColumnElement[bool]]) -> ColumnElement[bool]:
     every = list(conditions)
-    while len(every) > _TOGETHER:
-        every = [or_(*some) != 0 for some in chunks(every, _TOGETHER)]
+    while len(every) > TOGETHER:
+        every = [or_(*some) != 0 for some in chunks(every, TOGETHER)]
     return or_(false(), *every)
 
 

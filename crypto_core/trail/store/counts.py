@@ -219,7 +219,7 @@ def _by(connection: Connection, field: str, part: Part) -> Select[Any]:
 
 
 def _most_common(connection: Connection, found: Conditions, field: str, limit: int) -> Pivot:
-    """What differs with nearly every event is put in order by SQLite: only the most common values come."""
+    """What differs with nearly every event is put in order in SQL: only the most common values come."""
     each = []
     for part in parts(found.with_text(field), exact=True, corrected=True):
         column = event.c[field]

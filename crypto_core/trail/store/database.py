@@ -1,41 +1,22 @@
-"""The SQLite file: opened privately, written by one at a time, every failure an error of ours.
-
-SQLite documentation, "Write-Ahead Logging": readers never wait for a writer. A query that nobody waits for
-any more ends by the progress handler.
-"""
+"""The store's file: opened privately, written by one at a time, every failure an error of ours."""
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Lock
-from time import monotonic, sleep
-from typing import Any
 
-from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
-from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, Engine
 
 from crypto_core.lists.own_file import is_own, make_own
-from crypto_core.trail.store.record_conditions import register
+from crypto_core.trail.store import dialect
+from crypto_core.trail.store.event_places import HOLDS, holds
 from crypto_core.trail.store.schema import VERSION
 from crypto_core.trail.store.upgrade import upgrade
 from crypto_core.values.cancellation import stop_if
 from crypto_core.values.clean_text import clean
 from crypto_core.values.errors import EventStoreError, InterruptedRunError
-
-_STEPS = 20_000
-"""Virtual machine instructions between two looks at whether the operator still waits: about 1 ms."""
-_WAIT_SECONDS = 10.0
-
-
-class _Hinted(SQLiteCompiler):
-    """Writes the hints `INDEXED BY` and `NOT INDEXED`: by itself, SQLAlchemy drops those for SQLite."""
-
-    def get_from_hint_text(self, table: Any, text: str | None) -> str | None:
-        return text
 
 
 class StoreFile:
@@ -55,7 +36,11 @@ class StoreFile:
     def reading(self, cancelled: Event | None = None) -> Iterator[Connection]:
         """Give a connection for queries. Raises EventStoreError, InterruptedRunError."""
         stop_if(cancelled)
-        with self._told(cancelled), self._opened().connect() as connection, _ending(connection, cancelled):
+        with (
+            self._told(cancelled),
+            self._opened().connect() as connection,
+            dialect.ending(connection, cancelled),
+        ):
             yield connection
 
     @contextmanager
@@ -66,10 +51,11 @@ class StoreFile:
             yield connection
             connection.commit()
 
-    def maintain(self, statement: str) -> None:
-        """Run one of SQLite's statements outside a transaction, such as VACUUM. Raises EventStoreError."""
-        with self._writing, self._told(None), self._opened().connect() as connection:
-            connection.exec_driver_sql(statement)
+    def shrink(self) -> None:
+        """Give the room of what was forgotten back. Raises EventStoreError."""
+        for statement in dialect.SHRINKING:
+            with self._writing, self._told(None), self._opened().connect() as connection:
+                connection.exec_driver_sql(statement)
 
     def close(self) -> None:
         with self._lock:
@@ -104,36 +90,7 @@ class StoreFile:
             _must(is_own(self.path), self.path)
         else:
             _must(make_own(self.path), self.path)
-        # Mode rw makes no file.
-        address = f"{self.path.absolute().as_uri()}?mode=rw"
-        engine = create_engine(
-            "sqlite+pysqlite://",
-            creator=lambda: sqlite3.connect(
-                address, uri=True, timeout=_WAIT_SECONDS, isolation_level=None, check_same_thread=False
-            ),
-            poolclass=QueuePool,
-            # One is kept, with what it has read: each keeps up to 16 MB.
-            pool_size=1,
-            max_overflow=11,
-        )
-
-        engine.dialect.statement_compiler = _Hinted
-
-        @event.listens_for(engine, "connect")
-        def prepare(connection: sqlite3.Connection, _record: Any) -> None:
-            connection.execute("PRAGMA trusted_schema = OFF")
-            register(connection)
-            if self._read_only:
-                connection.execute("PRAGMA query_only = ON")
-                return
-            _write_ahead(connection)
-            # A lost last second can be fetched again; the file itself stays whole.
-            connection.execute("PRAGMA synchronous = NORMAL")
-            connection.execute("PRAGMA cache_size = -16000")
-            # 32 MiB: an import writes the same pages again and again, and each time waits for the disk.
-            connection.execute("PRAGMA wal_autocheckpoint = 8000")
-
-        return engine
+        return dialect.open_file(self.path, {HOLDS: holds}, read_only=self._read_only)
 
     def _prepare(self, engine: Engine) -> None:
         with engine.connect() as connection:
@@ -155,11 +112,11 @@ class StoreFile:
 
     def _begin(self, connection: Connection) -> int:
         """Begin to write, and return the version then: another process may just have changed it."""
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        connection.exec_driver_sql(dialect.BEGIN)
         return self._version(connection)
 
     def _version(self, connection: Connection) -> int:
-        version = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
+        version = dialect.layout(connection)
         if version > VERSION:
             raise EventStoreError(
                 f"The event store {self.path} was written by a newer Keydeck.",
@@ -171,59 +128,26 @@ class StoreFile:
     def _told(self, cancelled: Event | None) -> Iterator[None]:
         try:
             yield
-        except (DBAPIError, sqlite3.Error) as error:
+        except dialect.ERRORS as error:
             if cancelled is not None and cancelled.is_set():
                 raise InterruptedRunError("Cancelled.") from error
-            cause = error.orig if isinstance(error, DBAPIError) else error
-            code = getattr(cause, "sqlite_errorcode", None) or 0
-            if code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-                raise EventStoreError(
-                    f"The event store {self.path} is damaged, or no event store.",
-                    remedy="Move it away, then import or pull the events again.",
-                ) from error
-            if code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-                raise EventStoreError(
-                    f"The event store {self.path} is being written by another process.",
-                    remedy="Try again when that is done.",
-                ) from error
-            if code & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY):
+            code, cause = dialect.cause_of(error)
+            if code in dialect.NOT_PERMITTED:
                 raise _not_permitted(self.path) from error
-            if self._read_only and str(cause).startswith("no such "):
-                raise EventStoreError(
-                    f"The event store {self.path} was written by an older Keydeck, in another layout.",
-                    remedy="Open it once without --read-only.",
-                ) from error
-            raise EventStoreError(f"The event store {self.path}: {clean(cause, 200)}.") from error
+            said, remedy = f": {clean(cause, 200)}.", ""
+            if code in dialect.DAMAGED:
+                said = " is damaged, or no event store."
+                remedy = "Move it away, then import or pull the events again."
+            elif code in dialect.BUSY:
+                said, remedy = " is being written by another process.", "Try again when that is done."
+            elif self._read_only and str(cause).startswith(dialect.LACKING):
+                said = " was written by an older Keydeck, in another layout."
+                remedy = "Open it once without --read-only."
+            raise EventStoreError(f"The event store {self.path}{said}", remedy=remedy) from error
         except PermissionError as error:
             raise _not_permitted(self.path) from error
         except OSError as error:
             raise EventStoreError(f"The event store {self.path}: {error.strerror}.") from error
-
-
-@contextmanager
-def _ending(connection: Connection, cancelled: Event | None) -> Iterator[None]:
-    if cancelled is None:
-        yield
-        return
-    driver: Any = connection.connection.driver_connection
-    driver.set_progress_handler(cancelled.is_set, _STEPS)
-    try:
-        yield
-    finally:
-        driver.set_progress_handler(None, 0)
-
-
-def _write_ahead(connection: sqlite3.Connection) -> None:
-    """Turn the write-ahead log on; SQLite itself does not wait while another process writes a new file."""
-    until = monotonic() + _WAIT_SECONDS
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or monotonic() > until:
-                raise
-            sleep(0.01)
 
 
 def _must(own: bool, path: Path) -> None:

@@ -6,16 +6,21 @@ What comes together is of few days, and to find one id, each day that has events
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, Subquery, delete, exists, func, select, update
 
+from crypto_core.lists.filter_language import Alternative, Term
+from crypto_core.lists.regular_expression import pattern
 from crypto_core.trail.columns import DAY
 from crypto_core.trail.event import TrailEvent
+from crypto_core.trail.query import record_values
 from crypto_core.trail.record_compression import Block, unpack, without
 from crypto_core.trail.record_reader import load, read_record
+from crypto_core.trail.store.dialect import LARGEST
 from crypto_core.trail.store.schema import chunks, event, identity, insert, note, raw
 from crypto_core.values.errors import EventStoreError
 
@@ -80,7 +85,6 @@ def _marks(values: Sequence[object]) -> str:
 
 
 _BLOCK = raw.alias("block")
-_LARGEST = 2**63 - 1
 
 Row = tuple[Any, ...]
 """Of an event: number, second, place in its block, block, when it was reviewed, note, by whom, when."""
@@ -119,6 +123,38 @@ def of_record(
 def records_of(block: bytes) -> Sequence[bytes]:
     """Return the records of a block, unpacked once for neighbours. Raises ValueError."""
     return unpack(block)
+
+
+HOLDS = "keydeck_record"
+"""What SQL calls `holds`."""
+
+
+def in_record(term: Term, number: ColumnElement[int]) -> ColumnElement[bool]:
+    """The condition that the record of an event, by its number, holds what a term asks of it.
+
+    Python looks at the unpacked record, last of all conditions.
+    """
+    asked = [(a.text, a.literal, a.pattern.written if a.pattern else None) for a in term.alternatives]
+    wanted = json.dumps([term.field, asked])
+    return of_record(number, lambda body, place: getattr(func, HOLDS)(wanted, body, place)) == 1
+
+
+@lru_cache(maxsize=64)
+def _wanted(written: str) -> tuple[str, Sequence[Alternative]]:
+    field, asked = json.loads(written)
+    return field, [
+        Alternative(text=text, literal=literal, pattern=pattern(sought) if sought else None)
+        for text, literal, sought in asked
+    ]
+
+
+def holds(wanted: str, block: bytes, place: int) -> bool:
+    field, alternatives = _wanted(wanted)
+    try:
+        record = records_of(block)[place]
+    except (IndexError, ValueError):
+        return False  # it is damaged, and told when it is read
+    return any(one.matches(value) for value in record_values(record, field) for one in alternatives)
 
 
 def event_of(row: Row) -> TrailEvent:
@@ -164,4 +200,4 @@ def _block_of(number: ColumnElement[int]) -> ColumnElement[int]:
 
 def _last_of(first: ColumnElement[int]) -> ColumnElement[int]:
     following = select(func.min(_BLOCK.c.id)).where(_BLOCK.c.id > first)
-    return func.coalesce(following.correlate_except(_BLOCK).scalar_subquery() - 1, _LARGEST)
+    return func.coalesce(following.correlate_except(_BLOCK).scalar_subquery() - 1, LARGEST)

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Column, Connection, LargeBinary, Table, delete, select
-from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy import Column, Connection, LargeBinary, delete, select
 
 from crypto_core.aws.receipts.receipt import LostReceipts, Receipt
 from crypto_core.trail.columns import HELD, HOUR, EventProperty
 from crypto_core.trail.event_columns import Prepared, Texts
 from crypto_core.trail.event_fields import DETAILS, ROLLED
+from crypto_core.trail.store.dialect import upsert
 from crypto_core.trail.store.event_places import stored, write_blocks, write_ids
 from crypto_core.trail.store.hourly_counts import count_new
 from crypto_core.trail.store.receipt_writer import (
@@ -27,20 +27,14 @@ from crypto_core.trail.store.receipt_writer import (
     write_lost,
     write_receipts,
 )
-from crypto_core.trail.store.schema import PRESENT, chunks, event, insert, metadata, numbers, profile
+from crypto_core.trail.store.schema import PRESENT, chunks, event, insert, numbers, profile, table_by_key
 from crypto_core.trail.store.vocabulary import Profiles, Vocabulary, changed
 
 TWIN = int(EventProperty.TWIN)
 APART = 60
 """Seconds that two records of one call are apart at most."""
 
-twin = Table(
-    "twin",
-    metadata,
-    Column("key", LargeBinary, primary_key=True),
-    *numbers("id", "detail"),
-    sqlite_with_rowid=False,
-)
+twin = table_by_key("twin", Column("key", LargeBinary, primary_key=True), *numbers("id", "detail"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,8 @@ from crypto_core.trail.store.conditions import Conditions, resolve
 from crypto_core.trail.store.counts import texts_of
 from crypto_core.trail.store.database import StoreFile
 from crypto_core.trail.store.event_places import event_of
-from crypto_core.trail.store.pages import read_page
-from crypto_core.trail.store.parts import by_way, parts, way
+from crypto_core.trail.store.pages import by_index, read_page
+from crypto_core.trail.store.parts import parts, way
 from crypto_core.trail.store.schema import COLUMNS, event, rollup
 from crypto_core.trail.term_sql import Bounds, whole
 from crypto_core.values.clean_text import NO_TEXT, CleanText
@@ -153,7 +153,7 @@ class History:
             for part in parts(found, exact=True):
                 slot = whole(event.c.at, half)
                 counted = part.counted(principal, func.count(), slot, by=("principal",))
-                counted = by_way(counted, way(connection, found, ("principal",), exact=True))
+                counted = by_index(counted, way(connection, found, ("principal",), exact=True))
                 for who, number, at in connection.execute(counted.group_by(principal, slot)):
                     halves.setdefault(int(who), Counter())[int(at)] += int(number)
             ask = partial(self._different, connection, found, distinct, 2 * half)
@@ -172,7 +172,7 @@ class History:
         number = func.count(COLUMNS[field].distinct())
         asked = (part.counted(number, by=("principal", field)) for part in parts(within, exact=True))
         mine = (one.where(COLUMNS["principal"] == who) for one in asked)
-        return sum(int(connection.scalar(by_way(one, "ix_event_at")) or 0) for one in mine)
+        return sum(int(connection.scalar(by_index(one, "ix_event_at")) or 0) for one in mine)
 
     def split_by_token(self, terms: Iterable[Clause], span: Span) -> dict[tuple[str, str], tuple[int, int]]:
         """Return how many events named a token and how many did not, by keys and principal."""

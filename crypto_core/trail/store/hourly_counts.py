@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, select
 
 from crypto_core.trail.columns import DAY, HOUR
+from crypto_core.trail.store.dialect import read_by
 from crypto_core.trail.store.schema import COUNTED, PRESENT, daily, event, presence, rollup
 from crypto_core.trail.store.schema import insert as insert_many
 from crypto_core.trail.term_sql import whole
@@ -51,7 +52,7 @@ def recount(connection: Connection, seconds: Iterable[int], profiles: Collection
         connection.execute(delete(rollup).where(rollup.c.hour == hour, rollup.c.profile.in_(chosen)))
         first = hour * HOUR
         within = (event.c.at >= first, event.c.at < first + HOUR, event.c.profile.in_(chosen))
-        counted = _by_hour(*within).with_hint(event, "INDEXED BY ix_event_at", "sqlite")
+        counted = read_by("ix_event_at", _by_hour(*within), event)
         connection.execute(insert(rollup).from_select(_HOURS, counted))
     for day in sorted({hour // 24 for hour in hours}):
         connection.execute(delete(daily).where(daily.c.day == day, daily.c.profile.in_(chosen)))

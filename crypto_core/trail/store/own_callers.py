@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Connection, Integer, Table, Text, func, inspect, select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Connection, Table, func, inspect, select
 
 from crypto_core.trail.store.database import StoreFile
-from crypto_core.trail.store.schema import metadata
+from crypto_core.trail.store.dialect import upsert
+from crypto_core.trail.store.schema import metadata, numbers, texts
 from crypto_core.values.clean_text import clean
 
 MOST = 50
 """So many are known: the latest."""
 _LONGEST = 512
 
-own_caller = Table(
-    "own_caller", metadata, Column("arn", Text, primary_key=True), Column("number", Integer, nullable=False)
-)
+own_caller = Table("own_caller", metadata, *texts("arn", key=True), *numbers("number"))
 """`number` counts: the latest has the highest."""
 
 
@@ -30,7 +28,7 @@ def note_caller(file: StoreFile, arn: str) -> None:
     with file.writing() as connection:
         own_caller.create(connection, checkfirst=True)
         number = int(connection.scalar(select(func.coalesce(func.max(own_caller.c.number), 0))) or 0) + 1
-        noted = insert(own_caller).values(arn=known, number=number)
+        noted = upsert(own_caller).values(arn=known, number=number)
         connection.execute(noted.on_conflict_do_update(["arn"], set_={"number": number}))
 
 

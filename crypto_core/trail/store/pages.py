@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, func, literal_co
 from crypto_core.lists.paging import Cursor
 from crypto_core.trail.columns import HOUR
 from crypto_core.trail.store.conditions import Conditions
+from crypto_core.trail.store.dialect import read_by
 from crypto_core.trail.store.event_places import Row, with_records
 from crypto_core.trail.store.schema import event, presence, rollup
 from crypto_core.trail.term_sql import Bounds
@@ -75,10 +76,11 @@ def _passed(start: Cursor | None, *, newest_first: bool, inclusive: bool) -> Ite
 
 
 def by_index(chosen: Select[Any], index: str) -> Select[Any]:
+    """Return a query that reads events by an index, "" for all in a row."""
     if index == TOKENS:
-        # In the index's own words, by which SQLite sees that it has all that is wanted.
+        # In the index's own words, which tell that it has all that is wanted.
         chosen = chosen.where(event.c.token != literal_column("0"))
-    return chosen.with_hint(event, f"INDEXED BY {index}", "sqlite")
+    return read_by(index, chosen, event)
 
 
 def few(connection: Connection, found: Conditions) -> str:

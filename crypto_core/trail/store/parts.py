@@ -159,8 +159,8 @@ def _rolled(found: Conditions, table: Table, times: Bounds, width: int) -> Part:
 def way(connection: Connection, found: Conditions, fields: Sequence[str], *, exact: bool = False) -> str:
     """Return the index by which events are read: one that finds few of them; "" for all in a row.
 
-    SQLite would follow an index to most of the table for the sake of an order, a place at a time. `exact` is
-    True where all are counted event by event.
+    By itself the engine follows an index to most of the table for the sake of an order, a place at a time.
+    `exact` is True where all are counted event by event.
     """
     if not exact and found.rolled and not set(fields) & set(DETAILS):
         return "ix_event_at"  # the hours at the ends alone
@@ -191,9 +191,5 @@ def quickest(
         return statement
     if part.corrects:
         tokens = all(one.column == "token" and one.numbers.lookup is None for one in part.found.own())
-        return by_way(statement, TOKENS if tokens else "")
-    return by_way(statement, way(connection, part.found, fields, exact=exact))
-
-
-def by_way(statement: Select[Any], index: str) -> Select[Any]:
-    return by_index(statement, index) if index else statement.with_hint(event, "NOT INDEXED", "sqlite")
+        return by_index(statement, TOKENS if tokens else "")
+    return by_index(statement, way(connection, part.found, fields, exact=exact))

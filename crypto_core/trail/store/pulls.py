@@ -10,11 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from crypto_core.trail.bucket_calls import bucket_arn
 from crypto_core.trail.store.database import StoreFile
-from crypto_core.trail.store.schema import chunks, metadata, numbers, texts
+from crypto_core.trail.store.dialect import upsert
+from crypto_core.trail.store.schema import chunks, numbers, table_by_key, texts
 from crypto_core.values.key_names import AccountRegion
 
 KMS_EVENTS, ALL_EVENTS = "kms", ""
@@ -30,35 +30,19 @@ _AT_ONCE = 500
 _RUN = ("source", "place", "account", "region", "scope")
 """The columns that name one run."""
 
-pulled = sa.Table(
-    "pulled",
-    metadata,
-    *texts(*_RUN, key=True),
-    sa.Column("since", sa.Integer, primary_key=True),
-    *numbers("until", "at"),
-    sqlite_with_rowid=False,
-)
+pulled = table_by_key("pulled", *texts(*_RUN, key=True), *numbers("since", key=True), *numbers("until", "at"))
 """Windows that were fetched as a whole, no two of one run overlapping."""
 
-unfinished = sa.Table(
+unfinished = table_by_key(
     "unfinished_pull",
-    metadata,
     *texts(*_RUN, key=True),
     *numbers("since", "until"),
-    sa.Column("token", sa.Text, nullable=False),
-    sa.Column("reached", sa.Integer, nullable=False),
-    sa.Column("at", sa.Integer, nullable=False),  # when its newest page was asked for
-    sqlite_with_rowid=False,
+    *texts("token"),
+    *numbers("reached", "at"),  # when its newest page was asked for
 )
 """Where an interrupted pull is to go on: its frozen window, and the token of the next page."""
 
-read_object = sa.Table(
-    "read_object",
-    metadata,
-    sa.Column("name", sa.LargeBinary, primary_key=True),
-    sa.Column("at", sa.Integer, nullable=False),
-    sqlite_with_rowid=False,
-)
+read_object = table_by_key("read_object", sa.Column("name", sa.LargeBinary, primary_key=True), *numbers("at"))
 """The objects of buckets that were read, by the hash of scope, bucket, key and ETag; `at` is when written."""
 
 

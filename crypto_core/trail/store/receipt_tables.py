@@ -6,34 +6,30 @@ the other one of a receipt and its record is at most minutes away.
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Index, Integer, LargeBinary, Select, Table, Text, and_, func, or_, select
+from sqlalchemy import Column, Index, Integer, LargeBinary, Select, Table, and_, func, or_, select
 
 from crypto_core.trail.receipt_match import APART, subject_of
-from crypto_core.trail.store.schema import metadata, numbers, texts
+from crypto_core.trail.store.schema import metadata, numbers, table_by_key, texts
 
 UNKNOWN, UNKNOWN_BYTES = b"?", 17
 """How the request id begins that stands for one that nobody knows, and how long it is."""
 
-call = Table(
+call = table_by_key(
     "call",
-    metadata,
     Column("day", Integer, primary_key=True),
     Column("request", LargeBinary, primary_key=True),
     Column("event", Integer, primary_key=True),
     *numbers("at", "operation"),
-    sqlite_with_rowid=False,
 )
 """The successful calls of KMS that receipts are written of, by request id; `event` is the event's number."""
 
-receipt = Table(
+receipt = table_by_key(
     "receipt",
-    metadata,
     Column("day", Integer, primary_key=True),
     Column("request", LargeBinary, primary_key=True),
     Column("subject", LargeBinary, primary_key=True),
     *numbers("at", "operation", key=True),
     *numbers("process", "unanswered"),
-    sqlite_with_rowid=False,
 )
 """`subject` is the token reference or the stored value's SHA-256, see receipt_match; empty for neither.
 
@@ -42,31 +38,21 @@ One with another time or operation is another one: a forged receipt takes no tru
 `unanswered` are attempts of the same call that KMS may have served under ids that nobody knows.
 """
 
-receipts_lost = Table(
-    "receipts_lost",
-    metadata,
-    *numbers("process", "since", "at", key=True),
-    Column("lost", Integer, nullable=False),
-    sqlite_with_rowid=False,
-)
+receipts_lost = table_by_key("receipts_lost", *numbers("process", "since", "at", key=True), *numbers("lost"))
 """So many receipts of a process were not written between two seconds."""
 
 receipt_process = Table(
     "receipt_process",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("host", Text, nullable=False),
-    Column("pid", Integer, nullable=False),
+    *texts("host"),
+    *numbers("pid"),
     *texts("service", "writer"),
 )
 """`writer` is the database role that inserted its receipts, which no process can choose; "" for a file's."""
 
 receipt_reached = Table(
-    "receipt_reached",
-    metadata,
-    Column("source", Text, primary_key=True),
-    Column("position", Text, nullable=False),
-    Column("until", Integer, nullable=False),
+    "receipt_reached", metadata, *texts("source", key=True), *texts("position"), *numbers("until")
 )
 """How far a source's receipts, of a table or of all files, were taken in, and until when all of them."""
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Column, Integer, Table, Text, inspect, select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Table, inspect, select
 
 from crypto_core.trail.columns import moment, seconds
 from crypto_core.trail.store.database import StoreFile
-from crypto_core.trail.store.schema import metadata
+from crypto_core.trail.store.dialect import upsert
+from crypto_core.trail.store.schema import metadata, numbers, texts
 
 request_id_proof = Table(
     "request_id_proof",
     metadata,
-    Column("account", Text, primary_key=True),
-    Column("asked_at", Integer, nullable=False),
-    Column("ids", Text, nullable=False),
-    Column("confirmed_at", Integer, nullable=False),
+    *texts("account", key=True),
+    *numbers("asked_at"),
+    *texts("ids"),
+    *numbers("confirmed_at"),
 )
 """`ids` are the request ids that KMS answered with, `confirmed_at` is 0 until CloudTrail has both."""
 
@@ -54,7 +54,7 @@ def note_proof(file: StoreFile, account: str, proof: RequestIdProof) -> None:
     }
     with file.writing() as connection:
         request_id_proof.create(connection, checkfirst=True)
-        noted = insert(request_id_proof).values(account=account, **values)
+        noted = upsert(request_id_proof).values(account=account, **values)
         connection.execute(noted.on_conflict_do_update(["account"], set_=values))
 
 

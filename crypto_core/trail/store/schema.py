@@ -5,8 +5,8 @@ common stands once too, as a `profile`. `rollup` and `daily` count the events of
 profile, so that counts, histograms and pivots don't read the events; `presence` has the hours of the texts
 that are no profile's. `event` has what is left, in narrow rows: all of a million are read in 50 ms.
 
-sqlite3 gives the interpreter's lock away for every step of a statement. A statement a row would wait for it
-as often, while another thread reads the next file or paints a screen.
+The driver gives the interpreter's lock away for every step of a statement. A statement a row would wait for
+it as often, while another thread reads the next file or paints a screen.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from functools import lru_cache
 from itertools import chain
 from typing import Any, TypeVar
 
-from sqlalchemy import Column, Connection, Index, Integer, Join, LargeBinary, MetaData, Table, Text, text
+from sqlalchemy import Column, Connection, Index, Integer, Join, LargeBinary, MetaData, Table, Text
 
 from crypto_core.trail.event_fields import DETAILS, EVENT_FIELDS, ROLLED
+from crypto_core.trail.store.dialect import BY_KEY, PARAMETERS, where
 
 VERSION = 10 + len(EVENT_FIELDS) - 18
-"""Written to the file as `user_version`; a file with a higher one is not opened.
+"""Written to the file; a file with a higher one is not opened.
 
 With version 8 there are profiles and 18 fields of events, with 9 receipts, with 10 counts by the day; each
 field more is a version, see upgrade.py.
@@ -40,17 +41,20 @@ def texts(*names: str, key: bool = False) -> list[Column[Any]]:
     return [Column(name, Text, nullable=False, primary_key=key) for name in names]
 
 
+def table_by_key(name: str, *columns: Column[Any]) -> Table:
+    """Return a table whose rows lie in the order of its key."""
+    return Table(name, metadata, *columns, **BY_KEY)
+
+
 event = Table("event", metadata, Column("id", Integer, primary_key=True), *numbers("at", "profile", *DETAILS))
 """`at` is in seconds since 1970, UTC."""
 
-identity = Table(
+identity = table_by_key(
     "identity",
-    metadata,
     *numbers("day", key=True),
     Column("event_id", LargeBinary, primary_key=True),
     *numbers("at", key=True),
     *numbers("event"),
-    sqlite_with_rowid=False,
 )
 """The ids of events, with the number of each; see event_places.py. `day` is in whole days since 1970."""
 
@@ -60,7 +64,7 @@ profile = Table("profile", metadata, Column("id", Integer, primary_key=True), *n
 PRESENT = tuple(name for name in DETAILS if name != "token")
 """The details whose hours are kept: few in an hour. Tokens have an index instead."""
 
-presence = Table("presence", metadata, *numbers("text", "hour", key=True), sqlite_with_rowid=False)
+presence = table_by_key("presence", *numbers("text", "hour", key=True))
 """In which hours since 1970 the texts of PRESENT are some event's."""
 
 raw = Table(
@@ -71,14 +75,10 @@ raw = Table(
 COUNTED = ("events", "begins", "ends")
 """How many events, and the first and the last second of them, from the beginning of the hour or day on."""
 
-rollup = Table(
-    "rollup", metadata, *numbers("hour", "profile", key=True), *numbers(*COUNTED), sqlite_with_rowid=False
-)
+rollup = table_by_key("rollup", *numbers("hour", "profile", key=True), *numbers(*COUNTED))
 """`hour` is in hours since 1970."""
 
-daily = Table(
-    "daily", metadata, *numbers("day", "profile", key=True), *numbers(*COUNTED), sqlite_with_rowid=False
-)
+daily = table_by_key("daily", *numbers("day", "profile", key=True), *numbers(*COUNTED))
 """What `rollup` holds of a whole day; `day` is in days since 1970."""
 
 term = Table(
@@ -103,7 +103,7 @@ keeping = Table(
 """One row: how often something was written, and how often texts were forgotten, by any process."""
 
 Index("ix_event_at", event.c.at)
-Index("ix_event_token", event.c.token, event.c.at, event.c.profile, sqlite_where=text("token <> 0"))
+Index("ix_event_token", event.c.token, event.c.at, event.c.profile, **where("token <> 0"))
 Index("ix_profile", *(profile.c[name] for name in (*ROLLED, "marks")), unique=True)
 Index("ix_term", term.c.kind, term.c.folded)
 
@@ -114,8 +114,6 @@ def with_profiles(table: Table) -> Join:
     return table.join(profile, profile.c.id == table.c.profile)
 
 
-PARAMETERS = 9_000
-"""Of one statement: SQLite allows 32,766 (SQLITE_MAX_VARIABLE_NUMBER)."""
 _T = TypeVar("_T")
 
 

@@ -19,7 +19,8 @@ from crypto_core.trail.event import UNDATED
 from crypto_core.trail.event_fields import DETAILS, EVENT_FIELDS
 from crypto_core.trail.store.conditions import Conditions
 from crypto_core.trail.store.counts import texts_of
-from crypto_core.trail.store.parts import by_way, parts, way
+from crypto_core.trail.store.pages import by_index
+from crypto_core.trail.store.parts import parts, way
 from crypto_core.trail.store.tallies import EventTally, Tallies
 from crypto_core.trail.term_sql import CLOCK, clock_number, clock_text, whole
 from crypto_core.values.clean_text import CleanText, clean
@@ -178,7 +179,7 @@ def tally(connection: Connection, found: Conditions, question: GroupsQuestion) -
         sums = [of(one).label(name) for (name, of), one in zip(MEASURED.items(), measures, strict=True)]
         statement = part.counted(*keys, *sums, by=asked)
         if not part.counted_before:
-            statement = by_way(statement, way(connection, found, [f for f in asked if f in EVENT_FIELDS]))
+            statement = by_index(statement, way(connection, found, [f for f in asked if f in EVENT_FIELDS]))
         # A sum over nothing is no group.
         every.append(statement.group_by(*keys).having(func.count() > 0))
     if not every:

@@ -11,8 +11,7 @@ from pathlib import Path
 from threading import Event, Lock
 from typing import Any
 
-from sqlalchemy import Column, Connection, Integer, LargeBinary, Table, delete, func, not_, select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Column, Connection, LargeBinary, delete, func, not_, select
 
 from crypto_core.aws.receipts.receipt import LostReceipts, Receipt
 from crypto_core.lists.paging import Cursor, Page, Query, unknown_sort
@@ -28,6 +27,7 @@ from crypto_core.trail.store.arrivals import BEGINNING, ArrivalMark
 from crypto_core.trail.store.conditions import Conditions, resolve
 from crypto_core.trail.store.counts import Histogram, Pivot
 from crypto_core.trail.store.database import StoreFile
+from crypto_core.trail.store.dialect import upsert
 from crypto_core.trail.store.event_places import (
     Row,
     blocks_of,
@@ -51,11 +51,12 @@ from crypto_core.trail.store.schema import (
     event,
     identity,
     keeping,
-    metadata,
     note,
+    numbers,
     presence,
     profile,
     rollup,
+    table_by_key,
     term,
 )
 from crypto_core.trail.store.schema import insert as insert_many
@@ -68,13 +69,7 @@ from crypto_core.values.json_records import JsonRecord, shape
 
 _COLUMNS = tuple(field.name for field in fields(SeenFile))
 
-file_seen = Table(
-    "file_seen",
-    metadata,
-    Column("path", LargeBinary, primary_key=True),
-    *(Column(name, Integer, nullable=False) for name in _COLUMNS[1:]),
-    sqlite_with_rowid=False,
-)
+file_seen = table_by_key("file_seen", Column("path", LargeBinary, primary_key=True), *numbers(*_COLUMNS[1:]))
 
 
 def remember(connection: Connection, files: Sequence[SeenFile]) -> None:
@@ -355,7 +350,7 @@ class EventStore:
         """Note it, and up to when all receipts of the source were taken in; never less than before."""
         at = seconds(until)
         with self.file.writing() as connection:
-            noted = insert(receipt_reached).values(source=source, position=position, until=at)
+            noted = upsert(receipt_reached).values(source=source, position=position, until=at)
             latest = func.max(receipt_reached.c.until, at)
             connection.execute(
                 noted.on_conflict_do_update(["source"], set_={"position": position, "until": latest})
@@ -418,7 +413,7 @@ class EventStore:
         done = 0
         with self.file.writing() as connection:
             for number in numbers_of(connection, list(map(stored_id, event_ids))):
-                statement = insert(note).values(id=number, **values)
+                statement = upsert(note).values(id=number, **values)
                 connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=values))
                 done += 1
             connection.execute(delete(note).where(note.c.reviewed_at == 0, note.c.text == ""))
@@ -436,9 +431,7 @@ class EventStore:
                 limit = seconds(self._clock() - timedelta(days=days))
                 with self.file.writing() as connection:
                     forgotten = forget_before(connection, limit)
-            self.file.maintain("VACUUM")
-            self.file.maintain("PRAGMA wal_checkpoint(TRUNCATE)")
-            self.file.maintain("PRAGMA optimize")
+            self.file.shrink()
         return Vacuumed(forgotten, before, self.file.bytes)
 
     @contextmanager

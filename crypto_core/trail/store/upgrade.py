@@ -26,6 +26,7 @@ from crypto_core.trail.receipt_match import request_of
 from crypto_core.trail.record_compression import unpack
 from crypto_core.trail.record_reader import load, read_record
 from crypto_core.trail.store import schema
+from crypto_core.trail.store.dialect import layout
 from crypto_core.trail.store.event_places import blocks_of
 from crypto_core.trail.store.event_writer import APART, TWIN, twin
 from crypto_core.trail.store.hourly_counts import count_all
@@ -79,7 +80,7 @@ def upgrade(connection: sa.Connection) -> None:
         _put_in_place(connection)
     if not knows_calls:
         _note_calls(connection)
-    connection.exec_driver_sql(f"PRAGMA user_version = {schema.VERSION}")
+    layout(connection, schema.VERSION)
 
 
 def _laid_out(connection: sa.Connection) -> bool:

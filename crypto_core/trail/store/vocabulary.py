@@ -10,7 +10,8 @@ from sqlalchemy import Connection, select
 
 from crypto_core.lists.filter_language import lower
 from crypto_core.trail.event_fields import ROLLED
-from crypto_core.trail.store.schema import PARAMETERS, chunks, insert, keeping, profile, term
+from crypto_core.trail.store.dialect import PARAMETERS
+from crypto_core.trail.store.schema import chunks, insert, keeping, profile, term
 
 _MOST = 100_000
 """How many texts, and profiles, are remembered; past that, all are forgotten and looked up again."""

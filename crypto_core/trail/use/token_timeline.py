@@ -14,7 +14,7 @@ from enum import StrEnum
 
 from crypto_core.database.tokens.backups import Replaced
 from crypto_core.database.tokens.inventory import InventoryRow
-from crypto_core.envelope import ENVELOPE_FORMATS, Format
+from crypto_core.envelope import Format
 from crypto_core.lists.coverage import Coverage, Evidence
 from crypto_core.trail.store.tallies import EventTally, Tallies
 from crypto_core.trail.use.named_use import NamedUse
@@ -25,11 +25,7 @@ from crypto_core.values.counts import counted
 from crypto_core.values.json_records import JsonRecord, shape
 from crypto_core.values.references import TokenRef
 
-_BINDING = next(format_ for format_ in ENVELOPE_FORMATS if format_.binds_row)
-NAMED = (
-    f"The encryption context of a {_BINDING} envelope names its row, so these events are about this very "
-    "token."
-)
+NAMED = "The encryption context of its envelope names its row, so these events are about this very token."
 UNNAMED = (
     "CloudTrail can't name this token: a v1 envelope has no encryption context. Listed as possible is "
     "every call that opened something under its key material and that neither a record nor a receipt "
@@ -121,7 +117,7 @@ def statements_about(
         yield NAMED
         if format_ is not None and not format_.binds_row:
             yield (
-                f"It is stored as {format_.value} now, and was {_BINDING} before: "
+                f"It is stored as {format_.value} now, and was bound to its row before: "
                 f"{counted(named.events, 'event')} in the store with its name."
             )
     elif format_ is not None and format_.binds_row:

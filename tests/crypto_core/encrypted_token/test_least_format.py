@@ -72,5 +72,5 @@ def test_copies_of_the_type_demand_the_same_and_nothing_else_can_be_demanded() -
     assert (
         Demanding.__table__.to_metadata(Base.metadata.__class__()).c.api_token.type.least_format is Format.V2
     )
-    with pytest.raises(SettingsError, match="not an envelope format"):
+    with pytest.raises(SettingsError, match="least_format is none of v1, v2, v2-bound"):
         EncryptedToken("plaintext")

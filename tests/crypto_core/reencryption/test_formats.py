@@ -33,6 +33,14 @@ def v2(services: Container) -> Iterator[Container]:
     container.close()
 
 
+@pytest.fixture
+def ref(v2: Container, world: World) -> TokenRef:
+    """A token that has just become v2."""
+    ref = world.sealed_under(world.current_key)[0]
+    written(v2, Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
+    return ref
+
+
 def written(container: Container, verb: Verb, selection: Selection, key: str, **more: Any) -> RunResult:
     work = container.services.work
     planned = work.plan_reencryption(verb, selection, key, **more)
@@ -104,10 +112,8 @@ def test_plaintext_and_dev_values_become_v2_in_place(v2: Container, world: World
 
 
 def test_a_v2_envelope_stays_v2_where_v1_is_written(
-    v2: Container, services: Container, world: World, stored: Stored
+    services: Container, world: World, stored: Stored, ref: TokenRef
 ) -> None:
-    ref = world.sealed_under(world.current_key)[0]
-    written(v2, Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
     before = stored(ref)
     plan = services.services.work.plan_reencryption(Verb.REENCRYPT, Selection((ref,)), world.old_key.arn)
     (conversion,) = plan.conversions
@@ -119,10 +125,8 @@ def test_a_v2_envelope_stays_v2_where_v1_is_written(
 
 
 def test_only_an_explicit_downgrade_makes_v1_of_v2(
-    v2: Container, services: Container, world: World, stored: Stored
+    v2: Container, services: Container, world: World, stored: Stored, ref: TokenRef
 ) -> None:
-    ref = world.sealed_under(world.current_key)[0]
-    written(v2, Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
     work = services.services.work
     plan = work.plan_reencryption(
         Verb.REENCRYPT, Selection((ref,)), world.current_key.arn, allow_downgrade=True
@@ -135,17 +139,16 @@ def test_only_an_explicit_downgrade_makes_v1_of_v2(
 
 
 def test_a_v2_envelope_in_another_row_does_not_open_and_the_reason_says_so(
-    v2: Container, world: World, platform: Engine, stored: Stored
+    v2: Container, world: World, platform: Engine, stored: Stored, ref: TokenRef
 ) -> None:
-    source, target = world.sealed_under(world.current_key)[:2]
-    written(v2, Verb.REENCRYPT, Selection((source,)), world.current_key.arn)
-    move(platform, source, target)
+    target = world.sealed_under(world.current_key)[1]
+    move(platform, ref, target)
     (moved,) = v2.services.work.verify_tokens(Selection((target,)))
     assert not moved.opened
     assert f"sealed for another row than {target}" in moved.reason
     with pytest.raises(InvalidCiphertextError, match="another row"):
         crypto_core.decrypt_token(stored(target), target)
-    (own,) = v2.services.work.verify_tokens(Selection((source,)))
+    (own,) = v2.services.work.verify_tokens(Selection((ref,)))
     assert own.opened
 
 
@@ -160,11 +163,10 @@ def test_a_v1_envelope_in_another_row_opens_there(
 
 
 def test_a_moved_v2_envelope_is_not_re_encrypted_into_its_new_row(
-    v2: Container, world: World, platform: Engine, stored: Stored
+    v2: Container, world: World, platform: Engine, stored: Stored, ref: TokenRef
 ) -> None:
-    source, target = world.sealed_under(world.current_key)[:2]
-    written(v2, Verb.REENCRYPT, Selection((source,)), world.current_key.arn)
-    move(platform, source, target)
+    target = world.sealed_under(world.current_key)[1]
+    move(platform, ref, target)
     before = stored(target)
     result = written(v2, Verb.REENCRYPT, Selection((target,)), world.old_key.arn)
     assert (result.done, len(result.poisoned)) == (0, 1)
@@ -172,11 +174,7 @@ def test_a_moved_v2_envelope_is_not_re_encrypted_into_its_new_row(
     assert stored(target) == before
 
 
-def test_a_v2_envelope_is_not_rewrapped_under_another_key(
-    v2: Container, world: World, stored: Stored
-) -> None:
-    ref = world.sealed_under(world.current_key)[0]
-    written(v2, Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
+def test_a_v2_envelope_is_not_rewrapped_under_another_key(v2: Container, world: World, ref: TokenRef) -> None:
     plan = v2.services.work.plan_reencryption(Verb.REWRAP, Selection((ref,)), world.old_key.arn)
     assert plan.tokens == 0
     (refused,) = plan.refused
@@ -207,9 +205,9 @@ def test_a_v2_envelope_is_rewrapped_to_its_keys_current_material(
     assert crypto_core.decrypt_token(stored(ref), ref) == world.token_for(ref)
 
 
-def test_inspection_tells_the_fields_of_v2_and_asks_kms_for_this_row(v2: Container, world: World) -> None:
-    ref = world.sealed_under(world.current_key)[0]
-    written(v2, Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
+def test_inspection_tells_the_fields_of_v2_and_asks_kms_for_this_row(
+    v2: Container, world: World, ref: TokenRef
+) -> None:
     with v2.engine.begin() as connection:
         connection.execute(text("DELETE FROM keydeck.key_answer"))
     found = v2.services.inspector.inspect_token(ref)
@@ -231,11 +229,9 @@ def test_the_inventory_finds_v2_tokens_by_their_key(v2: Container, world: World)
 
 
 def test_a_v2_envelope_that_names_another_key_than_the_one_that_wrapped_it_is_not_opened(
-    v2: Container, world: World, platform: Engine, stored: Stored
+    v2: Container, world: World, platform: Engine, stored: Stored, ref: TokenRef
 ) -> None:
     """The ARN in an envelope is a claim of whoever wrote the row."""
-    ref = world.sealed_under(world.current_key)[0]
-    written(v2, Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
     mark, arn, *rest = base64.b64decode(stored(ref)).split(b"|")
     assert base64.b64decode(arn).decode() == world.current_key.arn
     forged = b"|".join([mark, base64.b64encode(world.old_key.arn.encode()), *rest])
@@ -267,14 +263,6 @@ def test_what_names_no_token_is_refused_as_a_reference(environment: dict[str, st
         crypto_core.encrypt_token("gho_made_up", reference)
 
 
-def test_a_write_format_that_is_none_is_refused(
-    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("KEYDECK_WRITE_FORMAT", "v3")
-    with pytest.raises(crypto_core.SettingsError, match="KEYDECK_WRITE_FORMAT"):
-        crypto_core.encrypt_token("gho_made_up")
-
-
 def test_the_platforms_functions_refuse_v1_where_v2_is_demanded(
     environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -295,8 +283,8 @@ def test_the_platforms_functions_refuse_v1_where_v2_is_demanded(
     assert crypto_core.decrypt_token(stored, ref, least_format="v2") == "gho_made_up"
 
 
-@pytest.mark.parametrize("wrong", ["v3", "plaintext", "V2"])
-def test_a_least_format_that_is_none_is_refused(
+@pytest.mark.parametrize("wrong", ["v9", "plaintext", "V2"])
+def test_a_format_that_is_none_is_refused(
     environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, wrong: str
 ) -> None:
     v1 = crypto_core.encrypt_token("gho_made_up")
@@ -305,6 +293,10 @@ def test_a_least_format_that_is_none_is_refused(
     monkeypatch.setenv("KEYDECK_LEAST_FORMAT", wrong)
     with pytest.raises(crypto_core.SettingsError, match="KEYDECK_LEAST_FORMAT is none of v1, v2"):
         crypto_core.decrypt_token(v1)
+    monkeypatch.delenv("KEYDECK_LEAST_FORMAT")
+    monkeypatch.setenv("KEYDECK_WRITE_FORMAT", wrong)
+    with pytest.raises(crypto_core.SettingsError, match="KEYDECK_WRITE_FORMAT is none of v1, v2"):
+        crypto_core.encrypt_token("gho_made_up")
 
 
 @pytest.mark.parametrize("stored", [5, None, b"djF8"])
@@ -314,17 +306,16 @@ def test_what_is_no_text_is_refused_with_an_error_of_ours(environment: dict[str,
 
 
 def test_inspecting_a_moved_v2_envelope_says_that_it_does_not_belong_there(
-    v2: Container, world: World, platform: Engine
+    v2: Container, world: World, platform: Engine, ref: TokenRef
 ) -> None:
     """Also where KMS is known to have opened the same value in its own row."""
-    source, target = world.sealed_under(world.current_key)[:2]
-    written(v2, Verb.REENCRYPT, Selection((source,)), world.current_key.arn)
-    move(platform, source, target)
+    target = world.sealed_under(world.current_key)[1]
+    move(platform, ref, target)
     assert v2.services.inventory.row(target).evidence is Evidence.VERIFIED
     found = v2.services.inspector.inspect_token(target)
     assert f"sealed for another row than {target}" in found.broken
     v2.services.work.verify_tokens(Selection((target,)))
-    own = v2.services.inspector.inspect_token(source)
+    own = v2.services.inspector.inspect_token(ref)
     assert (own.broken, own.evidence) == ("", Evidence.VERIFIED)
 
 

@@ -379,11 +379,11 @@ def test_a_page_reads_the_records_of_what_passes_the_rest(
     filled: EventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The cost is bounded by the other terms: SQLite asks for a record last."""
-    from crypto_core.trail.store import record_conditions
+    from crypto_core.trail.store import event_places
 
     asked: list[bytes] = []
-    whole = record_conditions.record_values
-    monkeypatch.setattr(record_conditions, "record_values", lambda r, f: asked.append(r) or whole(r, f))
+    whole = event_places.record_values
+    monkeypatch.setattr(event_places, "record_values", lambda r, f: asked.append(r) or whole(r, f))
     for narrowed in ("name:CreateGrant,CreateAlias", "since:1m -service error:*", "mfa:yes"):
         asked.clear()
         filled.page(Query(f"param.nothing:* {narrowed}"), limit=500)

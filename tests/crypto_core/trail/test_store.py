@@ -16,7 +16,7 @@ import pytest
 from crypto_core.lists.paging import Cursor, Query
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.record_compression import pack, unpack, without
-from crypto_core.trail.store import EventStore, StoredEvent, database
+from crypto_core.trail.store import EventStore, StoredEvent, dialect
 from crypto_core.trail.store.schema import VERSION
 from crypto_core.values.errors import EventStoreError, EventVanishedError, InterruptedRunError, KeydeckError
 from tests.crypto_core.trail.records import (
@@ -379,7 +379,7 @@ def test_texts_that_another_process_forgot_are_numbered_anew(store: EventStore) 
 def test_a_store_that_another_process_holds_is_told(
     store: EventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(dialect, "_WAIT_SECONDS", 0.05)
     store.add([event()])
     store.close()
     holder = sqlite3.connect(store.file.path, isolation_level=None)

@@ -22,6 +22,7 @@ from crypto_core.database.connection import interruption
 from crypto_core.database.connection.engine import connected, open_engine, patient
 from crypto_core.database.qualified_sql import run_as_it_is
 from crypto_core.values import errors
+from tests.left_out import is_left_out
 from tests.pooler import Pooler, pooler
 
 
@@ -257,22 +258,30 @@ def test_a_beginning_adds_no_statement_that_is_waited_for(environment: dict[str,
     opened.dispose()
 
 
-def test_nothing_of_the_product_opens_a_transaction_elsewhere() -> None:
-    """What `connected` opens is limited; a connection that is opened elsewhere would not be."""
-    opening = re.compile(
-        r"engine\.(connect|begin|raw_connection)\(|create_engine\(|psycopg2\.connect\(|autocommit",
-        re.IGNORECASE,
-    )
+def holding(pattern: str) -> set[str]:
+    """The product's modules that hold a pattern."""
     root = Path(engine_module.__file__).parents[3]
-    found = {
+    return {
         str(path.relative_to(root))
         for floor in ("crypto_core", "screens", "console")
         for path in (root / floor).rglob("*.py")
-        if opening.search(path.read_text(encoding="utf-8"))
+        if re.search(pattern, path.read_text(encoding="utf-8"), re.IGNORECASE)
     }
+
+
+def test_sqlite_is_named_by_the_event_stores_dialect_and_the_book_of_abilities_alone() -> None:
+    own = {"crypto_core/trail/store/dialect.py", "crypto_core/forensics/abilities/service.py"}
+    assert holding(r"sqlite3|dialects\.sqlite|sqlite_\w+=|PRAGMA") == {o for o in own if not is_left_out(o)}
+
+
+def test_nothing_of_the_product_opens_a_transaction_elsewhere() -> None:
+    """What `connected` opens is limited; a connection that is opened elsewhere would not be."""
+    found = holding(
+        r"engine\.(connect|begin|raw_connection)\(|create_engine\(|psycopg2\.connect\(|autocommit"
+    )
     own = {f"crypto_core/database/connection/{name}.py" for name in ("engine", "pool", "transactions")}
     sandbox = {f"console/sandbox/{name}.py" for name in ("generator", "postgres")}
-    events = {"crypto_core/trail/store/database.py"}  # SQLite, on this machine
+    events = {f"crypto_core/trail/store/{name}.py" for name in ("database", "dialect")}
     assert found == own | sandbox | events
 
 

@@ -112,7 +112,7 @@ def test_a_reader_that_demands_v2_opens_no_v1(kms: KmsApi, new_key: NewKey) -> N
 @pytest.mark.parametrize("setting", ["write_format", "least_format"])
 @pytest.mark.parametrize("format_", [Format.DEV, Format.PLAINTEXT, Format.EMPTY])
 def test_only_envelope_formats_can_be_written_or_demanded(kms: KmsApi, setting: str, format_: Format) -> None:
-    with pytest.raises(errors.SettingsError, match="not an envelope format"):
+    with pytest.raises(errors.SettingsError, match=f"{setting} is none of v1, v2, v2-bound"):
         TokenCipher(KmsKeyring(kms, write_key="alias/x"), **{setting: format_})  # type: ignore[arg-type]
 
 

@@ -19,11 +19,25 @@ from tests.crypto_core.keyring.cipher.scene import TOKEN, ChangedKeyring, data_k
 from tests.crypto_core.keyring.scene import NewKey
 
 
+@pytest.fixture
+def old(new_key: NewKey) -> str:
+    return new_key()
+
+
+@pytest.fixture
+def new(new_key: NewKey) -> str:
+    return new_key()
+
+
+@pytest.fixture
+def keyring(kms: KmsApi, old: str, new: str) -> KmsKeyring:
+    return KmsKeyring(kms, write_key=old, trusted=[new])
+
+
 def test_rewrap_changes_the_encrypted_data_key_and_nothing_else(
-    kms: KmsApi, client: Any, new_key: NewKey
+    kms: KmsApi, client: Any, new: str, keyring: KmsKeyring
 ) -> None:
-    old, new = new_key(), new_key()
-    cipher = TokenCipher(KmsKeyring(kms, write_key=old, trusted=[new]))
+    cipher = TokenCipher(keyring)
     sealed = cipher.encrypt(TOKEN)
     before_calls = kms.calls
     moved = cipher.rewrap(sealed.stored, new)
@@ -38,9 +52,8 @@ def test_rewrap_changes_the_encrypted_data_key_and_nothing_else(
 
 
 def test_a_rewrapped_token_opens_under_the_new_key_when_the_old_one_is_disabled(
-    kms: KmsApi, client: Any, new_key: NewKey
+    kms: KmsApi, client: Any, old: str, new: str
 ) -> None:
-    old, new = new_key(), new_key()
     old_only, new_only = (TokenCipher(KmsKeyring(kms, write_key=key)) for key in (old, new))
     sealed = old_only.encrypt(TOKEN)
     moved = old_only.rewrap(sealed.stored, new)
@@ -61,7 +74,7 @@ def test_rewrap_under_the_same_key_wraps_anew(kms: KmsApi, new_key: NewKey) -> N
     assert cipher.decrypt(moved.stored).reveal() == TOKEN
 
 
-def test_a_damaged_token_is_not_rewrapped(kms: KmsApi, client: Any, new_key: NewKey) -> None:
+def test_a_damaged_token_is_not_rewrapped(kms: KmsApi, new_key: NewKey) -> None:
     key, new = new_key(), new_key()
     cipher = TokenCipher(KmsKeyring(kms, write_key=key))
     envelope = parse(cipher.encrypt(TOKEN).stored)
@@ -73,10 +86,8 @@ def test_a_damaged_token_is_not_rewrapped(kms: KmsApi, client: Any, new_key: New
 
 
 def test_rewrap_fails_when_the_new_encrypted_data_key_holds_another_data_key(
-    kms: KmsApi, new_key: NewKey
+    new: str, keyring: KmsKeyring
 ) -> None:
-    old, new = new_key(), new_key()
-    keyring = KmsKeyring(kms, write_key=old, trusted=[new])
     another = keyring.generate(new).encrypted_data_key
     changed = ChangedKeyring(keyring, rewrap=lambda _, done: replace(done, encrypted_data_key=another))
     stored = TokenCipher(keyring).encrypt(TOKEN).stored
@@ -86,10 +97,9 @@ def test_rewrap_fails_when_the_new_encrypted_data_key_holds_another_data_key(
 
 @pytest.mark.parametrize("trusted", [True, False])
 def test_rewrap_fails_when_the_data_key_stays_under_the_old_key(
-    kms: KmsApi, new_key: NewKey, trusted: bool
+    kms: KmsApi, old: str, new: str, trusted: bool
 ) -> None:
     """The old encrypted data key opens the token as well; that must not pass for success."""
-    old, new = new_key(), new_key()
     keyring = KmsKeyring(kms, write_key=old, trusted=[new] if trusted else [])
     changed = ChangedKeyring(keyring, rewrap=lambda given, done: replace(done, encrypted_data_key=given))
     stored = TokenCipher(keyring).encrypt(TOKEN).stored
@@ -97,9 +107,7 @@ def test_rewrap_fails_when_the_data_key_stays_under_the_old_key(
         TokenCipher(changed).rewrap(stored, new)
 
 
-def test_rewrap_fails_when_the_new_encrypted_data_key_is_damaged(kms: KmsApi, new_key: NewKey) -> None:
-    old, new = new_key(), new_key()
-    keyring = KmsKeyring(kms, write_key=old, trusted=[new])
+def test_rewrap_fails_when_the_new_encrypted_data_key_is_damaged(new: str, keyring: KmsKeyring) -> None:
     stored = TokenCipher(keyring).encrypt(TOKEN).stored
     for blob, kind in (
         (b"", errors.MalformedEnvelopeError),
@@ -112,10 +120,9 @@ def test_rewrap_fails_when_the_new_encrypted_data_key_is_damaged(kms: KmsApi, ne
 
 
 def test_rewrap_fails_when_what_opens_is_not_the_token(
-    kms: KmsApi, new_key: NewKey, monkeypatch: pytest.MonkeyPatch
+    new: str, keyring: KmsKeyring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    old, new = new_key(), new_key()
-    cipher = TokenCipher(KmsKeyring(kms, write_key=old, trusted=[new]))
+    cipher = TokenCipher(keyring)
     stored = cipher.encrypt(TOKEN).stored
     opened = iter([Secret.of(TOKEN), Secret.of("a different token")])
     monkeypatch.setattr(cipher_module, "open_envelope", lambda *_: next(opened))
@@ -125,9 +132,8 @@ def test_rewrap_fails_when_what_opens_is_not_the_token(
 
 
 def test_rewrap_to_a_key_that_may_not_be_used_changes_nothing(
-    kms: KmsApi, client: Any, new_key: NewKey
+    kms: KmsApi, client: Any, old: str, new: str
 ) -> None:
-    old, new = new_key(), new_key()
     cipher = TokenCipher(KmsKeyring(kms, write_key=old))
     stored = cipher.encrypt(TOKEN).stored
     client.disable_key(KeyId=new)
@@ -136,9 +142,10 @@ def test_rewrap_to_a_key_that_may_not_be_used_changes_nothing(
     assert cipher.decrypt(stored).reveal() == TOKEN
 
 
-def test_reencrypt_changes_data_key_nonce_and_ciphertext(kms: KmsApi, client: Any, new_key: NewKey) -> None:
-    old, new = new_key(), new_key()
-    cipher = TokenCipher(KmsKeyring(kms, write_key=old, trusted=[new]))
+def test_reencrypt_changes_data_key_nonce_and_ciphertext(
+    kms: KmsApi, client: Any, new: str, keyring: KmsKeyring
+) -> None:
+    cipher = TokenCipher(keyring)
     sealed = cipher.encrypt(TOKEN)
     before_calls = kms.calls
     renewed = cipher.reencrypt(sealed.stored, new)
@@ -155,8 +162,7 @@ def test_reencrypt_changes_data_key_nonce_and_ciphertext(kms: KmsApi, client: An
     assert cipher.decrypt(renewed.stored).reveal() == TOKEN
 
 
-def test_reencrypt_without_a_key_writes_under_the_configured_one(kms: KmsApi, new_key: NewKey) -> None:
-    old, new = new_key(), new_key()
+def test_reencrypt_without_a_key_writes_under_the_configured_one(kms: KmsApi, old: str, new: str) -> None:
     stored = TokenCipher(KmsKeyring(kms, write_key=old)).encrypt(TOKEN).stored
     renewed = TokenCipher(KmsKeyring(kms, write_key=new, trusted=[old])).reencrypt(stored)
     assert (renewed.wrapped_by.key_arn, renewed.source and renewed.source.key_arn) == (new, old)
