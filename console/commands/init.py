@@ -6,6 +6,7 @@ import click
 
 from console.commands.operation_command import OperationCommand
 from console.commands.session import services_of
+from console.container import Container
 from console.printed.output import print_line
 from crypto_core.database.state.installation import ddl, install
 from crypto_core.database.tokens.orders import offered
@@ -40,10 +41,19 @@ def init(*, sql: bool, indexes: bool) -> None:
                 print_line(statement if safe else f"-- A name is not printable: {statement}")
         return
     with services_of() as services:
-        if services.settings.read_only:
-            raise ReadOnlyError("Cannot create the schema: Keydeck is in read-only mode.")
-        # Not by their URLs: SQLAlchemy writes those of two servers alike that name sockets or lists of hosts.
-        changed = [install(engine) for engine in dict.fromkeys((services.engine, services.state_engine))]
-        if any(changed):
-            services.journal.record("init", "schema keydeck", Outcome.DONE)
-    click.echo("Schema keydeck is ready." if any(changed) else "Schema keydeck already exists.")
+        changed = set_up(services)
+    click.echo("Schema keydeck is ready." if changed else "Schema keydeck already exists.")
+
+
+def set_up(services: Container) -> bool:
+    """Create or update the schema where it is configured; return whether anything changed, journaled then.
+
+    Raises ReadOnlyError, MissingGrantError, DatabaseError.
+    """
+    if services.settings.read_only:
+        raise ReadOnlyError("Cannot create the schema: Keydeck is in read-only mode.")
+    # Not by their URLs: SQLAlchemy writes those of two servers alike that name sockets or lists of hosts.
+    changed = [install(engine) for engine in dict.fromkeys((services.engine, services.state_engine))]
+    if any(changed):
+        services.journal.record("init", "schema keydeck", Outcome.DONE)
+    return any(changed)
