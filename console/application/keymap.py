@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import get_args
 
 from textual.keys import KEY_TO_UNICODE_NAME, Keys, _character_to_key
 
+from console.setting_parts import ListName
 from crypto_core.values.clean_text import clean
 from crypto_core.values.errors import SettingsError
 from screens.actions.action import ActionScope
@@ -90,7 +92,7 @@ _SCREENS = (
 _SHARED: Mapping[str, tuple[str, ...]] = {
     "everywhere": _SCREENS,
     "list": _SCREENS,
-    "table": ("connections", "keys", "events", "incidents", "jobs", "findings", "log", "manual"),
+    "table": (*get_args(ListName), "log", "manual"),
     "key": ("keys", "key"),
     "job": ("jobs", "job"),
     "manual": ("page of the manual",),

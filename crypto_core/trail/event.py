@@ -36,6 +36,18 @@ OURS = "keydeck:"
 """How the names in a v2 envelope's encryption context begin."""
 
 
+SHORT, LONG = 256, 1_024
+"""Characters kept of names and of texts."""
+
+
+def _of_record(name: str, most: int = SHORT, doc: str = "") -> dict[str, Any]:
+    """Return where a text stands in a record, what of it is kept, and how JSON's schema describes it.
+
+    `name` is the record's field, with a dot for one within another; kept are the first `most` characters.
+    """
+    return {"name": name, "most": most} | ({"doc": doc} if doc else {})
+
+
 @dataclass(frozen=True, slots=True)
 class Principal:
     """Who made a call.
@@ -45,12 +57,12 @@ class Principal:
     AssumedRole. `mfa` is None where the record doesn't tell.
     """
 
-    kind: CleanText = NO_TEXT
+    kind: CleanText = field(default=NO_TEXT, metadata=_of_record("userIdentity.type"))
     arn: CleanText = NO_TEXT
     session: CleanText = NO_TEXT
-    account: CleanText = NO_TEXT
-    access_key_id: CleanText = NO_TEXT
-    invoked_by: CleanText = NO_TEXT
+    account: CleanText = field(default=NO_TEXT, metadata=_of_record("userIdentity.accountId"))
+    access_key_id: CleanText = field(default=NO_TEXT, metadata=_of_record("userIdentity.accessKeyId"))
+    invoked_by: CleanText = field(default=NO_TEXT, metadata=_of_record("userIdentity.invokedBy"))
     mfa: bool | None = None
     from_console: bool = False
 
@@ -73,22 +85,14 @@ class Principal:
         return f"{kind}/{path.rsplit('/', 1)[-1]}" if path else rest
 
 
-SHORT, LONG = 256, 1_024
-"""Characters kept of names and of texts."""
-
-
-def _of_record(name: str, most: int = SHORT) -> dict[str, Any]:
-    """What `record_reader` fills a text from: a record's field `name`, the first `most` characters of it."""
-    return {"name": name, "most": most}
-
-
 @dataclass(frozen=True, slots=True)
 class TrailEvent(JsonRecord):
     """One call as CloudTrail recorded it. `event_id` is its identity: the same one may be delivered twice.
 
-    First come the texts that stand in a record as they are here, then what is made out of more of it.
-    `key_arns` are the KMS keys that it is about (ReEncrypt: source, destination), `alias` the alias that the
-    request names. `token_ref` is the token whose row the encryption context names: only for v2.
+    First come the texts that stand in a record as they are here, those within another field last, then what
+    is made out of more of it. `key_arns` are the KMS keys that it is about (ReEncrypt: source, destination),
+    `alias` the alias that the request names. `token_ref` is the token whose row the encryption context names:
+    only for v2.
     """
 
     event_id: CleanText = field(metadata=_of_record("eventID"))
@@ -102,10 +106,10 @@ class TrailEvent(JsonRecord):
     error_code: CleanText = field(metadata=_of_record("errorCode"))
     error_message: CleanText = field(metadata=_of_record("errorMessage", LONG))
     request_id: CleanText = field(metadata=_of_record("requestID"))
-    vpc_endpoint: CleanText = field(metadata=_of_record("vpcEndpointId"))
-    """Through which VPC endpoint it came, "" for none."""
+    vpc_endpoint: CleanText = field(metadata=_of_record("vpcEndpointId", doc="Through which VPC endpoint."))
     shared_id: CleanText = field(metadata=_of_record("sharedEventID"))
     """What all accounts' records of one call have, "" where only one has a record."""
+    tls_version: CleanText = field(metadata=_of_record("tlsDetails.tlsVersion", doc="Such as TLSv1.3."))
     _: KW_ONLY
     time: datetime
     account: CleanText = NO_TEXT
@@ -117,16 +121,15 @@ class TrailEvent(JsonRecord):
     encryption_context: Mapping[str, CleanText] = field(default_factory=dict)
     token_ref: TokenRef | None = None
     read_only: bool | None = None
-    tls_version: CleanText = NO_TEXT
-    """Such as TLSv1.3; "" where the record doesn't tell."""
     raw: bytes = field(default=b"", repr=False, compare=False)
     """The record as JSON, UTF-8."""
 
     json_shape = shape(
         "event_id time? name source principal=principal.arn principal_type=principal.kind "
         "session=principal.session access_key_id=principal.access_key_id source_ip vpc_endpoint? "
-        "user_agent error_code? error_message? key_arns alias? key_material_ids=material_ids "
-        "encryption_context token_ref region account by_service invoked_by=principal.invoked_by?"
+        "tls_version? mfa=principal.mfa user_agent error_code? error_message? key_arns alias? "
+        "key_material_ids=material_ids encryption_context token_ref region account by_service "
+        "invoked_by=principal.invoked_by?"
     )
 
     @property

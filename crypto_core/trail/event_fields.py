@@ -1,17 +1,18 @@
 """The fields of an event: how each is asked for, stored and counted. One entry a field; all else derives.
 
-Beside its entry here a field needs a place in TrailEvent, which tells `record_reader` what fills it. Stores
-that were made before get its column, and what their records hold of it, when they are opened.
+Beside its entry here a field needs a place in TrailEvent, which tells what of a record fills it: readers,
+engines and filters have its name from there. Stores that were made before get its column, and what their
+records hold of it, when they are opened.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from crypto_core.trail.event import TrailEvent
+from crypto_core.trail.event import Principal, TrailEvent
 
 if TYPE_CHECKING:  # processes that only read files load no language of filters
     from crypto_core.lists.filter_language import Value
@@ -42,6 +43,12 @@ class EventField:
     ending: str = ""
     """Its values may be given without this at their end."""
     said: str = ""
+    recorded: str = ""
+    """What CloudTrail's records call it, "" where it is made out of more of them."""
+    most: int = 0
+    """Characters kept of what they call so."""
+    exact: bool = False
+    """Only AWS writes its values: in an engine's SQL they are what they are here."""
     label: str = ""
     """What an event's page calls it, where it has no place of its own there."""
     only: tuple[str, ...] = ()
@@ -81,20 +88,24 @@ def _mfa(event: TrailEvent) -> str:
     return "" if event.principal.mfa is None else "yes" if event.principal.mfa else "no"
 
 
-def _of(*path: str) -> Callable[[TrailEvent], str]:
-    return attrgetter(".".join(path))
+def _at(name: str, kind: int, attribute: str, **more: Any) -> EventField:
+    """A field that is an attribute of events, or of their principals."""
+    model, last = (TrailEvent, attribute) if "." not in attribute else (Principal, attribute.split(".")[1])
+    (told,) = (one.metadata for one in fields(model) if one.name == last)
+    recorded, most = told.get("name", ""), told.get("most", 0)
+    return EventField(name, kind, attrgetter(attribute), recorded=recorded, most=most, **more)
 
 
 EVENT_FIELDS: dict[str, EventField] = {
     field.name: field
     for field in (
-        EventField("name", 1, _of("name"), free=True, pivot=3, said="operation"),
-        EventField("principal", 3, _of("principal", "arn"), free=True, pivot=0, shortened=":/"),
-        EventField("session", 11, _of("principal", "session"), rolled=False, free=True),
-        EventField("ip", 4, _of("source_ip"), free=True, pivot=1, said="source_ip"),
-        EventField("agent", 5, _of("user_agent"), free=True, pivot=2, said="user_agent"),
-        EventField("error", 6, _of("error_code"), free=True, pivot=4, said="error_code"),
-        EventField("message", 14, _of("error_message"), rolled=False, free=True),
+        _at("name", 1, "name", free=True, pivot=3, said="operation", exact=True),
+        _at("principal", 3, "principal.arn", free=True, pivot=0, shortened=":/"),
+        _at("session", 11, "principal.session", rolled=False, free=True),
+        _at("ip", 4, "source_ip", free=True, pivot=1, said="source_ip", exact=True),
+        _at("agent", 5, "user_agent", free=True, pivot=2, said="user_agent"),
+        _at("error", 6, "error_code", free=True, pivot=4, said="error_code", exact=True),
+        _at("message", 14, "error_message", rolled=False, free=True),
         EventField(
             *("key", 7, lambda event: " ".join(event.key_arns) or event.alias, _keys), free=True, pivot=5
         ),
@@ -110,19 +121,20 @@ EVENT_FIELDS: dict[str, EventField] = {
             pivot=7,
             shortened=":",
         ),
-        EventField("region", 9, _of("region"), pivot=8, label="Region"),
-        EventField("account", 10, _of("account"), pivot=9, label="account"),
-        EventField("source", 2, _of("source"), ending=_SERVICES, pivot=10, label="source"),
-        EventField(
-            *("access_key", 12, _of("principal", "access_key_id")),
+        _at("region", 9, "region", pivot=8, label="Region", exact=True),
+        _at("account", 10, "account", pivot=9, label="account"),
+        _at("source", 2, "source", ending=_SERVICES, pivot=10, label="source", exact=True),
+        _at(
+            *("access_key", 12, "principal.access_key_id"),
             rolled=False,
             free=True,
             said="access_key_id",
+            exact=True,
         ),
-        EventField(*("endpoint", 15, _of("vpc_endpoint")), said="vpc_endpoint", label="VPC endpoint"),
-        EventField("invoked_by", 16, _of("principal", "invoked_by"), ending=_SERVICES),
+        _at("endpoint", 15, "vpc_endpoint", said="vpc_endpoint", label="VPC endpoint"),
+        _at("invoked_by", 16, "principal.invoked_by", ending=_SERVICES),
         EventField("mfa", 17, _mfa, only=("yes", "no")),
-        EventField("tls", 18, _of("tls_version"), shortened="v"),
+        _at("tls", 18, "tls_version", shortened="v", said="tls_version", label="TLS"),
     )
 }
 

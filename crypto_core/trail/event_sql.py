@@ -160,13 +160,14 @@ class EventConditions:
             return or_(false(), *(and_(true(), *self._ends(value)) for value in one.alternatives))
         if name in CLOCK:
             return on_clock(name, one.alternatives, whole(columns.epoch, HOUR))
-        if name in EVENT_FIELDS:
+        if name in EVENT_FIELDS and name in columns:
             known = named_keys(one.alternatives, self.aliases) if name == _NAMED_BY_ALIAS else {}
             return self.among(columns[name], EVENT_FIELDS[name], one, known)
         if name == "id":
             return or_(false(), *map(self._has_id, one.alternatives))
         if not name:
-            found = (self.among(columns[free], EVENT_FIELDS[free], one, {}, anywhere=True) for free in FREE)
+            there = (EVENT_FIELDS[free] for free in FREE if free in columns)
+            found = (self.among(columns[field.name], field, one, {}, anywhere=True) for field in there)
             return or_(*found, *map(self._has_id, one.alternatives))
         raise InvalidFilterError(
             f"Filter, character {one.position + 1}: {self.engine} can't be asked for {name}.",
@@ -227,7 +228,7 @@ def groups_statement(
     where: ColumnElement[bool],
 ) -> Select[Any]:
     """Return the statement; what isn't `shown` is only counted."""
-    columns = {name: events.c[name] for name in EVENT_FIELDS} | {"at": events.c.epoch}
+    columns = {name: events.c[name] for name in EVENT_FIELDS if name in events.c} | {"at": events.c.epoch}
     keys = question.keys(columns, nothing="")
     number: Any = count(events)
     failed, denied = (marked(events.c.marks, one) for one in (EventProperty.FAILED, EventProperty.DENIED))

@@ -129,30 +129,23 @@ OTHER_NAMES = {
     **{said: name for name, said in SAID.items()},
     "vpce": "endpoint",
     # CloudTrail's records and LookupEvents, as Athena, Splunk and jq name them
-    "eventname": "name",
-    "eventsource": "source",
+    **{
+        lower(said): field.name
+        for field in EVENT_FIELDS.values()
+        if field.recorded
+        for said in (field.recorded, field.recorded.rpartition(".")[2])
+    },
     "eventtime": "time",
     "eventid": "id",
-    "awsregion": "region",
-    "sourceipaddress": "ip",
-    "useragent": "agent",
-    "errorcode": "error",
-    "errormessage": "message",
     "recipientaccountid": "account",
-    "vpcendpointid": "endpoint",
     "useridentity.arn": "principal",
     "useridentity.username": "principal",
     "useridentity.sessioncontext.sessionissuer.arn": "principal",
-    "useridentity.accesskeyid": "access_key",
-    "accesskeyid": "access_key",
     "username": "principal",
     "resources.arn": "key",
     "additionaleventdata.keymaterialid": "material",
-    "useridentity.invokedby": "invoked_by",
     "useridentity.sessioncontext.attributes.mfaauthenticated": "mfa",
     "mfaauthenticated": "mfa",
-    "tlsdetails.tlsversion": "tls",
-    "tlsversion": "tls",
     "requestparameters": "param",
     "requestparameters.encryptioncontext": "context",
     "encryptioncontext": "context",

@@ -24,21 +24,19 @@ from crypto_core.values.key_names import partition_of
 from crypto_core.values.references import TokenRef, table_name
 
 ARN_CHARACTERS = 512
-_FIELDS: dict[str, int] = {
+PLACES: dict[str, int] = {
     one.metadata["name"]: one.metadata["most"] for one in fields(TrailEvent) if one.metadata
 }
-_OWN = len(_FIELDS)
-_IDENTITY = {
-    "type": SHORT,
-    "arn": ARN_CHARACTERS,
-    "accountId": SHORT,
-    "accessKeyId": SHORT,
-    "invokedBy": SHORT,
-    "userName": SHORT,
-    "principalId": SHORT,
+"""Where a record has an event's texts, and what is kept of each; a dot is for one within another field."""
+_FIELDS = tuple(name for name in PLACES if "." not in name)
+WITHIN = tuple((outer, inner) for outer, _, inner in (name.partition(".") for name in PLACES) if inner)
+_TOLD = {one.metadata["name"].split(".")[1]: one for one in fields(Principal) if one.metadata}
+"""What of an identity is a principal's as it stands there."""
+_IDENTITY = {"arn": ARN_CHARACTERS, "userName": SHORT, "principalId": SHORT} | {
+    name: one.metadata["most"] for name, one in _TOLD.items()
 }
-_LIMITS = (*_FIELDS.values(), *_IDENTITY.values(), ARN_CHARACTERS)
-"""Characters kept of _FIELDS, _IDENTITY and the session issuer's ARN."""
+_LIMITS = (*PLACES.values(), ARN_CHARACTERS, *_IDENTITY.values())
+"""Characters kept of PLACES, the session issuer's ARN and _IDENTITY."""
 _NOTHING = repeat("")
 MOST_KEYS = 8
 _MOST_CONTEXT = 8
@@ -93,7 +91,9 @@ def read_record(record: object, raw: bytes = b"") -> TrailEvent | None:
     identity = _mapping(record.get("userIdentity"))
     context = _mapping(identity.get("sessionContext"))
     issuer = _mapping(context.get("sessionIssuer")).get("arn", "")
-    texts = _texts([*map(record.get, _FIELDS, _NOTHING), *map(identity.get, _IDENTITY, _NOTHING), issuer])
+    within = [_mapping(record.get(outer)).get(inner, "") for outer, inner in WITHIN]
+    own = [*map(record.get, _FIELDS, _NOTHING), *within]
+    texts = _texts([*own, issuer, *map(identity.get, _IDENTITY, _NOTHING)])
     event_id, name, source, region, *_ = texts
     if not name and not source:
         return None
@@ -117,13 +117,13 @@ def read_record(record: object, raw: bytes = b"") -> TrailEvent | None:
     mfa = _mapping(context.get("attributes")).get("mfaAuthenticated")
     console = record.get("sessionCredentialFromConsole")
     return TrailEvent(
-        *texts[:_OWN],
+        *texts[: len(own)],
         time=_time(record.get("eventTime")),
         account=account,
         principal=_principal(
-            *texts[_OWN:],
             None if mfa is None else mfa is True or (isinstance(mfa, str) and mfa.lower() == "true"),
             console is True or console == "true",
+            *texts[len(own) :],
         ),
         key_arns=keys,
         alias=alias,
@@ -131,7 +131,6 @@ def read_record(record: object, raw: bytes = b"") -> TrailEvent | None:
         encryption_context=pairs,
         token_ref=_token(pairs) if pairs else None,
         read_only=value if isinstance(value := record.get("readOnly"), bool) else None,
-        tls_version=_tls_version(record.get("tlsDetails")),
         raw=raw,
     )
 
@@ -242,7 +241,7 @@ def _shallow(value: object) -> bool:
 
 
 def _texts(values: list[Any]) -> list[CleanText]:
-    """What stands in _FIELDS, _IDENTITY and the issuer, cleaned; "" for what is no text."""
+    """What _LIMITS are of, cleaned; "" for what is no text."""
     try:
         # Nearly all of them are clean and short: one look at all is enough.
         whole = "".join(values)
@@ -295,18 +294,16 @@ def _time(value: object) -> datetime:
 
 @lru_cache(maxsize=8_192)
 def _principal(
-    kind: CleanText,
-    arn: CleanText,
-    account: CleanText,
-    access_key_id: CleanText,
-    invoked_by: CleanText,
-    user_name: CleanText,
-    principal_id: CleanText,
-    issuer: CleanText,
     mfa: bool | None,  # what is remembered is found faster by position
     from_console: bool,
+    issuer: CleanText,
+    arn: CleanText,
+    user_name: CleanText,
+    principal_id: CleanText,
+    *texts: CleanText,
 ) -> Principal:
     """The principal of an identity; one makes thousands of calls."""
+    told = {one.name: text for one, text in zip(_TOLD.values(), texts, strict=True)}
     session = NO_TEXT
     assumed = ASSUMED.match(arn)
     if assumed:
@@ -316,20 +313,12 @@ def _principal(
         role = f"arn:{assumed['partition']}:iam::{assumed['account']}:role/{assumed['role']}"
         arn = issuer if same else CleanText(role)
     return Principal(
-        kind=kind,
-        arn=arn or user_name or invoked_by or principal_id,
+        **told,
+        arn=arn or user_name or told["invoked_by"] or principal_id,
         session=session,
-        account=account,
-        access_key_id=access_key_id,
-        invoked_by=invoked_by,
         mfa=mfa,
         from_console=from_console,
     )
-
-
-def _tls_version(details: object) -> CleanText:
-    version = details.get("tlsVersion") if isinstance(details, dict) else None
-    return _text(version, SHORT) if version else NO_TEXT
 
 
 def _resources(resources: object) -> tuple[CleanText, ...]:

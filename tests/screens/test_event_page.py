@@ -6,8 +6,10 @@ import json
 
 import pytest
 
+from crypto_core.trail.event_fields import EVENT_FIELDS
 from screens.events.event_screen import EventScreen
 from screens.events.screen import EventsScreen
+from tests.crypto_core.trail.records import context, event, role
 from tests.screens.deck import LARGE, deck
 from tests.screens.events_scene import expression, stage
 from tests.screens.samples import CURRENT, NOW
@@ -26,6 +28,21 @@ async def test_an_event_has_a_page_with_every_field_and_its_record() -> None:
         assert '"eventVersion"' in "\n".join(
             line.content.plain for line in d.app.screen.query_one("EventText")._lines
         )
+
+
+async def test_a_page_has_every_field_that_an_event_can_have() -> None:
+    who = role(invokedBy="lambda.amazonaws.com", accountId="444455556666")
+    who["sessionContext"]["attributes"]["mfaAuthenticated"] = "true"
+    tls, error = {"tlsVersion": "TLSv1.3"}, {"errorCode": "AccessDenied", "errorMessage": "Refused so"}
+    one = event(who=who, context=context("gh-9"), tlsDetails=tls, vpcEndpointId="vpce-1", **error)
+    async with deck(stage([one]), start="events", size=LARGE) as d:
+        await d.filter("AccessDenied")
+        await d.press("enter")
+        assert isinstance(d.app.screen, EventScreen)
+        shown = "\n".join(line.content.plain for line in d.app.screen.query_one("EventText")._lines)
+        fields = shown.partition('"eventVersion"')[0]
+        missing = {name for name, one_ in EVENT_FIELDS.items() if one_.text(one) not in fields}
+        assert missing == set()
 
 
 @pytest.mark.quick(1)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from crypto_core.guard.operations import ChangeKind as ChangeKind  # noqa: PLC0414
 from crypto_core.keys.policy.block_statement import BlockStatement, arns_of
 from crypto_core.keys.policy.document import MOST_BYTES
 from crypto_core.keys.policy.least_privilege import Role
-from crypto_core.values.clean_text import clean
+from crypto_core.values.clean_text import DEFAULT_LIMIT, clean
 from crypto_core.values.errors import InvalidFieldError, PolicyError, RefusedError
 from crypto_core.values.typed_names import expanded
 
@@ -100,36 +100,45 @@ ARGUMENTS: Mapping[ChangeKind, ChangeArgument] = {
 """What changes take; those that aren't here take a key alone, and `create` has a form of its own."""
 
 
+def _told(default: Any, most: int, *of: ChangeKind) -> Any:
+    """A field whose texts have at most `most` characters in documents, 0 for none; of these kinds alone."""
+    return field(default=default, metadata={"most": most, "of": of})
+
+
 @dataclass(frozen=True, slots=True)
 class KeyChange:
     """One change. `key` is an ARN, id, alias or alias ARN; "" for a key that is to be made.
 
-    Only the fields that its kind names are looked at.
+    Only the fields that its kind names are looked at. In its document, which is what a second person consents
+    to, stands every field that is given, but where the field itself says otherwise.
     """
 
     kind: ChangeKind
     key: str = ""
-    period_days: int | None = None
+    period_days: int | None = _told(None, 256, ChangeKind.ENABLE_ROTATION, ChangeKind.CREATE)
     """enable-rotation, create. None: the period stays, or becomes 365 days; for create: no rotation."""
-    window_days: int = DEFAULT_WINDOW_DAYS
-    alias: str = ""
+    window_days: int = _told(DEFAULT_WINDOW_DAYS, 256, ChangeKind.SCHEDULE_DELETION)
+    alias: str = _told("", 256, ChangeKind.POINT_ALIAS, ChangeKind.CREATE)
     """alias, create: with or without its "alias/"."""
-    description: str = ""
-    principals: Mapping[Role, tuple[str, ...]] = field(default_factory=dict)
+    description: str = _told("", DEFAULT_LIMIT, ChangeKind.CREATE)
+    principals: Mapping[Role, tuple[str, ...]] = field(
+        default_factory=dict, metadata={"most": DEFAULT_LIMIT, "of": (ChangeKind.CREATE,)}
+    )
     """create: whom the policy is for, by role; ARNs."""
-    multi_region: bool = False
-    policy: str = ""
-    accept_lockout: bool = False
+    multi_region: bool = _told(False, 256, ChangeKind.CREATE)
+    policy: str = _told("", 0)
+    """A plan's digest has it, and what follows from it."""
+    accept_lockout: bool = _told(False, 0)
     """put-policy: also one that seems to leave no one able to change it. KMS decides."""
-    principal: str = ""
+    principal: str = _told("", 300)
     """block, unblock: the ARN of a role, a user or a session of a role."""
-    only_from: tuple[str, ...] = ()
+    only_from: tuple[str, ...] = _told((), 60)
     """block: the addresses and VPC endpoints from which it is not refused."""
-    blocks: tuple[BlockStatement, ...] = ()
+    blocks: tuple[BlockStatement, ...] = _told((), 300)
     """block: several in one policy, instead of `principal`. create: who is refused from the beginning."""
-    grant_id: str = ""
-    region: str = ""
-    unopened: str = ""
+    grant_id: str = _told("", 130)
+    region: str = _told("", 60)
+    unopened: str = _told("", 40)
     """disable, schedule-deletion: how many tokens under the replacing keys are given up, as it is typed."""
 
     @property
@@ -151,32 +160,22 @@ class KeyChange:
 
     def as_json(self) -> dict[str, Any]:
         asked: dict[str, Any] = {"change": self.kind.value, "key": clean(self.key, 256)}
-        if self.kind in (ChangeKind.ENABLE_ROTATION, ChangeKind.CREATE):
-            asked["period_days"] = self.period_days
-        if self.kind is ChangeKind.SCHEDULE_DELETION:
-            asked["window_days"] = self.window_days
-        if self.kind in (ChangeKind.POINT_ALIAS, ChangeKind.CREATE):
-            asked["alias"] = clean(self.alias_name, 256) or None
-        if self.kind is ChangeKind.CREATE:
-            asked["description"] = clean(self.description)
-            asked["multi_region"] = self.multi_region
-            asked["principals"] = {r.value: [clean(a) for a in arns] for r, arns in self.principals.items()}
-        if self.principal:
-            asked["principal"] = clean(self.principal, 300)
-        if self.only_from:
-            asked["only_from"] = [clean(source, 60) for source in self.only_from]
-        if self.blocks:
-            asked["blocks"] = [
-                {"principal": clean(b.principal, 300), "only_from": [clean(f, 60) for f in b.only_from]}
-                for b in self.blocks
-            ]
-        if self.grant_id:
-            asked["grant_id"] = clean(self.grant_id, 130)
-        if self.region:
-            asked["region"] = clean(self.region, 60)
-        if self.unopened:
-            asked["unopened"] = clean(self.unopened, 40)
+        for one in fields(self)[2:]:
+            of, most = one.metadata.get("of", ()), one.metadata.get("most", 256)
+            value = (self.alias_name or None) if one.name == "alias" else getattr(self, one.name)
+            if most and (self.kind in of if of else value):
+                asked[one.name] = _cleaned(value, most)
         return asked
+
+
+def _cleaned(value: Any, most: int) -> Any:
+    if isinstance(value, str):
+        return clean(value, most)
+    if isinstance(value, BlockStatement):
+        value = asdict(value)
+    if isinstance(value, Mapping):
+        return {str(name): _cleaned(one, most) for name, one in value.items()}
+    return [_cleaned(one, most) for one in value] if isinstance(value, tuple) else value
 
 
 def check(change: KeyChange) -> None:

@@ -127,7 +127,8 @@ class EventCopy:
         """Raises NoCopyError."""
         self.mark: CopyMark = read_mark(folder)
         files = str(folder.resolve() / FILES)
-        self._events = text(_EVENTS).bindparams(files=files).columns(*_COLUMNS).subquery("event")
+        there = (one for one in _COLUMNS if one.name not in self.mark.lacks)
+        self._events = text(_EVENTS).bindparams(files=files).columns(*there).subquery("event")
         if any(sign in str(folder.resolve()) for sign in "*?[{"):
             raise NoCopyError(f"{clean(str(folder), 300)} has a wildcard in its name.", remedy="Rename it.")
         self._aliases = aliases
@@ -150,6 +151,8 @@ class EventCopy:
     def groups(self, question: GroupsQuestion, expression: str = "") -> tuple[Tallies, int]:
         """Return a filter's events in groups, and how many `-service` hides."""
         clauses = self._parsed(expression)
+        if lacking := self.mark.lacks.intersection(question.names):
+            raise NoCopyError(f"The copy was written before Keydeck knew the field {', '.join(lacking)}.")
         shown = shown_events(clauses, self._events)
         asked = partial(groups_statement, question, each_row, shown)
         return question.read(self._rows(asked, without_service(clauses)))

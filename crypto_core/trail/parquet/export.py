@@ -39,7 +39,9 @@ from crypto_core.values.json_records import JsonRecord, shape
 if TYPE_CHECKING:
     import duckdb
 
-FORMAT = 1
+_BEFORE = 17
+FORMAT = len(EVENT_FIELDS) - _BEFORE
+"""One more with each field of events; the first has 18. A copy of an older one lacks the younger fields."""
 MARK = "_keydeck.json"
 FILES = "account=*/region=*/day=*/events.parquet"
 NAME = "events.parquet"
@@ -71,6 +73,10 @@ class CopyMark:
     filter: str
     written: str
     format: int = FORMAT
+
+    @property
+    def lacks(self) -> frozenset[str]:
+        return frozenset(name for name, one in EVENT_FIELDS.items() if one.kind > self.format + _BEFORE)
 
     @property
     def told(self) -> str:
@@ -116,7 +122,7 @@ def read_mark(folder: Path) -> CopyMark:
         mark = CopyMark(str(found["filter"]), str(found["written"]), int(found["format"]))
     except (OSError, ValueError, TypeError, LookupError) as error:
         raise NoCopyError(f"{clean(str(folder), 300)} is no copy of events in Parquet.") from error
-    if mark.format != FORMAT:
+    if not 0 < mark.format <= FORMAT:
         raise NoCopyError(f"{clean(str(folder), 300)} was written by another version of Keydeck.")
     return mark
 
@@ -222,10 +228,10 @@ def _prepare(folder: Path, expression: str) -> None:
     """Make a folder, or see that it is a copy of the same filter. Raises NoCopyError and OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     if (folder / MARK).exists():
-        if read_mark(folder).filter != expression:
-            raise NoCopyError(
-                f"{clean(str(folder), 300)} is a copy of another filter.", remedy="Name another folder."
-            )
+        mark = read_mark(folder)
+        if mark.filter != expression or mark.lacks:
+            of = "by an older version of Keydeck" if mark.lacks else "of another filter"
+            raise NoCopyError(f"{clean(str(folder), 300)} is a copy {of}.", remedy="Name another folder.")
     elif any(folder.iterdir()):
         raise NoCopyError(
             f"{clean(str(folder), 300)} holds other files.", remedy="Name an empty folder, or a new one."

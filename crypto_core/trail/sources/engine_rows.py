@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from crypto_core.trail.record_reader import load
+from crypto_core.trail.record_reader import PLACES, WITHIN, load
 
-_PLAIN = (
+DOCUMENTED = (
     *("eventID", "eventTime", "eventSource", "eventName", "awsRegion", "sourceIPAddress", "userAgent"),
     *("errorCode", "errorMessage", "requestID", "readOnly", "eventType", "recipientAccountId"),
 )
-PLAIN = {name: name.lower() for name in _PLAIN}
+"""Columns of text that every table has: another one is asked for where a table's definition has it."""
+PLAIN = {name: name.lower() for name in dict.fromkeys((*DOCUMENTED, *PLACES)) if "." not in name}
 """A record's fields that are columns of text, by the column."""
+_WITHIN = {place: ".".join(place).lower() for place in WITHIN}
+"""Those that are texts within a column."""
 _DOCUMENTS = ("requestParameters", "responseElements", "additionalEventData", "serviceEventDetails")
 DOCUMENTS = {name: name.lower() for name in _DOCUMENTS}
 _IDENTITY = ("type", "principalId", "arn", "accountId", "invokedBy", "accessKeyId", "userName")
@@ -27,10 +30,11 @@ LABELS = {
     **{one: one for one in (*PLAIN.values(), *DOCUMENTS.values())},
     **{one: f"identity_{name.lower()}" for name, one in IDENTITY.items()},
     **{one: f"session_{name.lower()}" for name, one in SESSION.items()},
+    **{one: one.replace(".", "_") for one in _WITHIN.values()},
 }
 """What rows call the columns that they bring, but for `RESOURCES`, which are the ARNs of resources."""
 RESOURCES = "resource_arns"
-MISSING = ("sessionCredentialFromConsole", "tlsDetails", "vpcEndpointId", "sharedEventID", "addendum")
+MISSING = ("sessionCredentialFromConsole", "addendum")
 
 
 def record_of(row: Mapping[str, str | None]) -> dict[str, object]:
@@ -42,6 +46,8 @@ def record_of(row: Mapping[str, str | None]) -> dict[str, object]:
         "sessionIssuer": {"arn": row.get(LABELS[SESSION["issuerArn"]])},
     }
     record["userIdentity"] = identity
+    for (outer, inner), column in _WITHIN.items():
+        record[outer] = {inner: row.get(LABELS[column])}
     resources = _document(row.get(RESOURCES))
     record["resources"] = [{"ARN": arn} for arn in _arns(resources)] if isinstance(resources, list) else None
     return record

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from crypto_core.lists.filter_language import terms_of
 from crypto_core.lists.paging import Query
-from crypto_core.trail.event_fields import PIVOTS
+from crypto_core.trail.event_fields import EVENT_FIELDS, PIVOTS
 from crypto_core.trail.parquet.event_copy import EventCopy
 from crypto_core.trail.parquet.export import NoCopyError, export_events
 from crypto_core.trail.query import is_of_record, parse
@@ -165,6 +165,30 @@ def test_what_is_no_copy_or_damaged_is_told(tmp_path: Path, folder: Path, filled
     with pytest.raises(TrailError, match="DuckDB can't read the copy") as caught:
         EventCopy(tmp_path / "bad").summary("")
     assert "\x1b" not in caught.value.message
+
+
+def test_a_copy_of_an_older_keydeck_is_asked_for_what_it_has(
+    tmp_path: Path, filled: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import duckdb
+
+    made, youngest = tmp_path / "copy", max(EVENT_FIELDS, key=lambda name: EVENT_FIELDS[name].kind)
+    export_events(filled, made, "name:PutKeyPolicy", at=NOW)
+    monkeypatch.setattr("crypto_core.trail.parquet.export._BEFORE", 16)
+    for path in list(made.rglob("*.parquet")):
+        duckdb.sql(f"SELECT * EXCLUDE ({youngest}) FROM '{path}'").write_parquet(
+            str(tmp_path / "new.parquet")
+        )
+        (tmp_path / "new.parquet").replace(path)
+    copy = EventCopy(made, clock=lambda: NOW)
+    assert ids(copy, Query("endpoint:vpce-1")) == ids(copy, Query("PutKeyPolicy")) != []
+    assert copy.groups(GroupsQuestion(("endpoint",)))[0].events == 1
+    with pytest.raises(InvalidFilterError, match=f"can't be asked for {youngest}"):
+        ids(copy, Query(f"{youngest}:x"))
+    with pytest.raises(NoCopyError, match=f"before Keydeck knew the field {youngest}"):
+        copy.groups(GroupsQuestion((youngest,)))
+    with pytest.raises(NoCopyError, match="a copy by an older version"):
+        export_events(filled, made, "name:PutKeyPolicy", at=NOW)
 
 
 def test_what_a_copy_holds_is_clean_whoever_wrote_it(tmp_path: Path, filled: EventStore) -> None:

@@ -20,7 +20,7 @@ from sqlalchemy.sql import quoted_name
 
 from crypto_core.keys.key_uses import OPENS
 from crypto_core.trail.columns import EventProperty, seconds
-from crypto_core.trail.event import KMS, LONG, OURS, PEOPLE, SHORT, UNDATED
+from crypto_core.trail.event import KMS, OURS, PEOPLE, SHORT, UNDATED
 from crypto_core.trail.event_fields import EVENT_FIELDS
 from crypto_core.trail.record_reader import (
     ALIAS,
@@ -36,25 +36,15 @@ from crypto_core.trail.record_reader import (
 from crypto_core.trail.sources.engines.record_sql import Has, record_flags
 
 _TEXTS = {
+    **{one.name: (one.recorded.lower(), one.most) for one in EVENT_FIELDS.values() if one.recorded},
     "event_id": ("eventid", SHORT),
-    "name": ("eventname", SHORT),
-    "source": ("eventsource", SHORT),
-    "region": ("awsregion", SHORT),
     "event_type": ("eventtype", SHORT),
-    "ip": ("sourceipaddress", SHORT),
-    "agent": ("useragent", LONG),
-    "error": ("errorcode", SHORT),
-    "message": ("errormessage", LONG),
-    "endpoint": ("vpcendpointid", SHORT),
     "kind": ("useridentity.type", SHORT),
     "arn": ("useridentity.arn", ARN_CHARACTERS),
     "caller_account": ("useridentity.accountid", SHORT),
-    "access_key": ("useridentity.accesskeyid", SHORT),
-    "invoked_by": ("useridentity.invokedby", SHORT),
     "user_name": ("useridentity.username", SHORT),
     "principal_id": ("useridentity.principalid", SHORT),
     "issuer": ("useridentity.sessioncontext.sessionissuer.arn", ARN_CHARACTERS),
-    "tls": ("tlsdetails.tlsversion", SHORT),
 }
 _AS_THEY_ARE = {
     "at_text": "eventtime",

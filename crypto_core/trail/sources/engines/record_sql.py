@@ -41,16 +41,9 @@ _LONGEST_ASKED = 400
 """Characters of a filter's value that is pushed down: written for SQL it may be twice as long."""
 
 _ARNS = "json_format(CAST(transform(resources, r -> r.arn) AS JSON))"
-_EXACT = {
-    "name": "eventname",
-    "ip": "sourceipaddress",
-    "error": "errorcode",
-    "region": "awsregion",
-    "source": "eventsource",
-    "access_key": "useridentity.accesskeyid",
-    "id": "eventid",
+_EXACT = {"id": "eventid"} | {
+    name: field.recorded.lower() for name, field in EVENT_FIELDS.items() if field.exact
 }
-"""Fields whose values only AWS writes: in SQL they are what they are here."""
 _ACCOUNT = re.compile(r"[0-9]{12}")
 _KEY_ID = re.compile(r"(?:mrk-)?[0-9a-f-]{32,36}")
 
@@ -74,8 +67,7 @@ class RecordTable:
 
     def row(self) -> Iterator[ColumnElement[Any]]:
         for name, label in LABELS.items():
-            there = self.has(name.partition(".")[0])
-            yield (literal_column(name) if there else null()).label(label)
+            yield (literal_column(name) if self.has(name) else null()).label(label)
         yield (literal_column(_ARNS) if self.has("resources") else null()).label(RESOURCES)
 
     def kept(self, asked: PullQuery) -> ColumnElement[bool]:

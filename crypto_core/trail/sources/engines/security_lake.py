@@ -12,20 +12,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime
+from itertools import groupby
+from operator import itemgetter
 
 from crypto_core.trail.event import UNDATED
-from crypto_core.trail.record_reader import MATERIALS
+from crypto_core.trail.record_reader import MATERIALS, PLACES, WITHIN
 from crypto_core.trail.sources.engines.table_definition import TableDefinition
 from crypto_core.trail.sources.files.ocsf_records import API_ACTIVITY, DOCUMENTS, FIELDS, IDENTITY
 
 _NEEDED = ("class_uid", "metadata.uid", "api.operation", "api.service.name")
 _ADDRESSES = ("src_endpoint.ip", "src_endpoint.domain")
 _ACCOUNTS = ("cloud.account.uid",)
-_UNMAPPED = {
-    "readonly": "readOnly",
-    "sharedeventid": "sharedEventID",
-    "sessioncredentialfromconsole": "sessionCredentialFromConsole",
-}
+_UNMAPPED = ("readOnly", "sessionCredentialFromConsole", *PLACES)
+"""What a table has under its own name, but for what the mapping has a place for."""
 _WITHIN = {
     "additionaleventdata": ("additionalEventData", MATERIALS),
     "serviceeventdetails": ("serviceEventDetails", ("keyId",)),
@@ -65,12 +64,16 @@ def _columns(definition: TableDefinition) -> Iterator[tuple[str, str]]:
     yield "sourceipaddress", _first(definition, _ADDRESSES)
     accounts = (_first(definition, _ACCOUNTS), _unmapped(definition, "recipientAccountId"))
     yield "recipientaccountid", f"coalesce({', '.join([*accounts, _text(definition, 'accountid')])})"
-    for name, field in _UNMAPPED.items():
-        yield name, _unmapped(definition, field)
+    for name in _UNMAPPED:
+        if "." not in name and name not in (*FIELDS, "sourceIPAddress"):
+            yield name.lower(), _unmapped(definition, name)
     for name, (outer, inner) in _WITHIN.items():
         yield name, _document(definition, outer, inner)
-    tls = _unmapped(definition, "tlsDetails.tlsVersion")
-    yield "tlsdetails", f"CAST(ROW({tls}) AS ROW(tlsversion VARCHAR))"
+    for outer, places in groupby(sorted(WITHIN), itemgetter(0)):
+        within = [name for _, name in places]
+        values = ", ".join(_unmapped(definition, f"{outer}.{name}") for name in within)
+        types = ", ".join(f"{name.lower()} VARCHAR" for name in within)
+        yield outer.lower(), f"CAST(ROW({values}) AS ROW({types}))"
     yield "useridentity", _identity(definition)
     if definition.has("resources.uid"):
         yield "resources", "transform(resources, r -> CAST(ROW(r.uid) AS ROW(arn VARCHAR)))"

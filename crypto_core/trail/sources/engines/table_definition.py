@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, String, and_, literal_column
 
 from crypto_core.lists.filter_language import Clause, Term
-from crypto_core.trail.sources.engine_rows import DOCUMENTS, PLAIN
+from crypto_core.trail.sources.engine_rows import DOCUMENTED, DOCUMENTS
 from crypto_core.values.clean_text import clean
 from crypto_core.values.errors import SettingsError
 
@@ -32,7 +32,7 @@ _PLACES = {
 """Partition keys that tell a place, by the field of the filter that names it."""
 _NAMED = {"region": re.compile(r"[a-z0-9-]{1,40}"), "account": re.compile(r"[0-9]{12}")}
 _REMEDIES = {"region": "--region NAME", "account": "--filter account:NUMBER"}
-_DOCUMENTED = frozenset({*PLAIN.values(), *DOCUMENTS.values(), "useridentity", "resources"})
+_DOCUMENTED = frozenset({*map(str.lower, DOCUMENTED), *DOCUMENTS.values(), "useridentity", "resources"})
 _LONGEST_TYPE = 100_000
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -81,6 +81,16 @@ def test_what_kms_takes_from_nobody_is_refused_unasked(
 )
 def test_the_limits_themselves_are_allowed(changes: KeyChangeService, key: str, change: KeyChange) -> None:
     assert changes.plan_change(replace(change, key=key)).operations
+
+
+def test_a_change_is_consented_to_with_every_field_that_it_gets() -> None:
+    @dataclass(frozen=True, slots=True)
+    class LaterChange(KeyChange):
+        reason: str = ""
+
+    asked = LaterChange(ChangeKind.ROTATE, "k", policy="{}", accept_lockout=True, reason="leaked\x1b")
+    assert asked.as_json() == {"change": "rotate", "key": "k", "reason": "leaked"}
+    assert LaterChange(ChangeKind.POINT_ALIAS, "k", alias="a").as_json()["alias"] == "alias/a"
 
 
 def plan_of_each_kind(changes: KeyChangeService, kms: Any) -> dict[ChangeKind, ChangePlan]:

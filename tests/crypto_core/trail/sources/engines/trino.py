@@ -16,7 +16,7 @@ import duckdb
 from sqlalchemy import literal_column, select, table, text
 
 from crypto_core.trail.event_sql import inlined
-from crypto_core.trail.sources.engine_rows import DOCUMENTS
+from crypto_core.trail.sources.engine_rows import DOCUMENTS, PLAIN
 from crypto_core.trail.sources.engines.athena import AthenaSettings, AthenaSource
 from crypto_core.trail.sources.engines.event_columns import event_columns
 from crypto_core.trail.sources.files.ocsf_records import API_ACTIVITY
@@ -30,13 +30,7 @@ COLUMNS = {
     "creationdate:string>,sessionissuer:struct<type:string,principalid:string,arn:string,accountid:string,"
     "username:string>>>",
     **dict.fromkeys(
-        (
-            *("eventversion", "eventtime", "eventsource", "eventname", "awsregion", "sourceipaddress"),
-            *("useragent", "errorcode", "errormessage", "requestparameters", "responseelements"),
-            *("additionaleventdata", "requestid", "eventid", "readonly", "eventtype", "recipientaccountid"),
-            *("serviceeventdetails", "sharedeventid", "vpcendpointid", "sessioncredentialfromconsole"),
-        ),
-        "string",
+        ("eventversion", *PLAIN.values(), *DOCUMENTS.values(), "sessioncredentialfromconsole"), "string"
     ),
     "resources": "array<struct<arn:string,accountid:string,type:string>>",
     "tlsdetails": "struct<tlsversion:string,ciphersuite:string>",

@@ -1,0 +1,31 @@
+"""A capability is its folder and one manifest: nothing names it, and contracts hold that for each."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCES = {
+    path: path.read_text("utf-8") for floor in ("console", "screens") for path in (ROOT / floor).rglob("*.py")
+}
+MANIFESTS = sorted(path.relative_to(ROOT) for path in SOURCES if path.name == "manifest.py")
+
+
+@pytest.mark.parametrize("name", [found.parent.name for found in MANIFESTS if found.parts[0] == "console"])
+def test_nothing_imports_a_capability_but_itself(name: str) -> None:
+    imported = re.compile(rf"^\s*(?:from|import) console(?:\.| import (?:.*, )?){name}\b", re.MULTILINE)
+    importing = {path for path, source in SOURCES.items() if imported.search(source)}
+    assert {str(path) for path in importing if not path.is_relative_to(ROOT / "console" / name)} == set()
+
+
+def test_contracts_protect_every_manifest() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    alone = [one for one in contracts if one["type"] == "protected" and not one["allowed_importers"]]
+    protected = {module for one in alone for module in one["protected_modules"]}
+    assert {f"{found.parts[0]}.*.manifest" for found in MANIFESTS} <= protected
