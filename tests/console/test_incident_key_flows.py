@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, redirect_stderr, redirect_stdout
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from console.__main__ import run
 from console.application.context import ConsoleContexts
 from console.container import Container
 from console.sandbox import access_keys
@@ -30,7 +28,7 @@ from screens.incidents.declare import DeclareDialog
 from screens.incidents.incident_screen import IncidentScreen
 from screens.widgets.ask_text import AskText
 from screens.widgets.line_list import LineList
-from tests.conftest import Ran
+from tests.conftest import run_here as keydeck
 from tests.console.incident_stage import Operator, connect, operator, put_under
 from tests.lanes import examples
 from tests.pgbouncer import program as pgbouncer_program
@@ -394,13 +392,6 @@ def worked_through(
     assert [one["sha256"] for one in report["evidence"]] == [one["sha256"] for one in pieces]
     found: dict[str, Any] = closed.json
     return found
-
-
-def keydeck(*arguments: str) -> Ran:
-    stdout, stderr = io.StringIO(), io.StringIO()
-    with redirect_stdout(stdout), redirect_stderr(stderr):
-        code = run(list(arguments))
-    return Ran(code, stdout.getvalue(), stderr.getvalue())
 
 
 def mend(sandbox: Sandbox) -> None:

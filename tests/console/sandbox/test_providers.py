@@ -6,7 +6,7 @@ import json
 import urllib.error
 import urllib.request
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from time import sleep
 from typing import Any
 
@@ -22,13 +22,6 @@ from crypto_core.values.errors import SettingsError
 
 Call = Callable[..., tuple[int, Any]]
 _TOKEN = f"ghp_{MARKER}1"
-
-
-@pytest.fixture
-def providers(sandbox: Sandbox) -> Iterator[ProviderControl]:
-    sandbox.providers.clear()
-    yield sandbox.providers
-    sandbox.providers.clear()
 
 
 @pytest.fixture

@@ -30,13 +30,6 @@ ORGANISATIONS = {"github": "all", "slack": "", "atlassian": ATLASSIAN_ORG}
 
 
 @pytest.fixture
-def providers(sandbox: Sandbox) -> Iterator[ProviderControl]:
-    sandbox.providers.clear()
-    yield sandbox.providers
-    sandbox.providers.clear()
-
-
-@pytest.fixture
 def endpoints(providers: ProviderControl) -> Endpoints:
     urls = providers.settings()
     return Endpoints(urls["KEYDECK_GITHUB_URL"], urls["KEYDECK_SLACK_URL"], urls["KEYDECK_ATLASSIAN_URL"])
