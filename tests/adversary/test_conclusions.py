@@ -64,7 +64,7 @@ def test_where_nobody_attacks_everything_is_concluded(ground: Ground) -> None:
     assert [code for _, code, _ in said] == [0] * len(said), said
 
 
-@pytest.mark.quick(12, deep=96)
+@pytest.mark.quick(6, deep=36)
 @pytest.mark.parametrize("conclusion", CONCLUSIONS, ids=lambda c: c.name)
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda a: a.name)
 def test_no_conclusion_is_false_where_an_adversary_was(

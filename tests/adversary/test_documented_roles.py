@@ -94,6 +94,7 @@ def test_what_each_role_may_do_is_what_is_documented(played: Played) -> None:
             assert Deed(action, place) in played.may[OWNER], f"{action} {place}"
 
 
+@pytest.mark.deep
 def test_what_shows_a_deed_is_what_is_documented(played: Played) -> None:
     """Of Keydeck's own tables, and of the platform's as far as others than the platform may change them."""
     told = {d: row for d, row in rows().items() if row.who != {PLATFORM}}

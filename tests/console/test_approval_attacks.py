@@ -200,6 +200,7 @@ def test_a_rewritten_plan_is_neither_shown_for_approval_nor_approved(
     assert left(services, world) < 19
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("signed", [False, True])
 def test_what_was_approved_as_one_token_lets_nothing_else_run(
     attack: Attack, services: Container, world: World, request: pytest.FixtureRequest, signed: bool
@@ -231,6 +232,7 @@ def test_what_was_approved_as_one_token_lets_nothing_else_run(
     assert left(services, world) == before
 
 
+@pytest.mark.quick(3)
 @pytest.mark.parametrize(
     ("change", "part"),
     [
@@ -461,6 +463,7 @@ def test_a_true_approval_waits_for_cloudtrail_and_is_used_once_it_is_delivered(
     assert BENS_ARN in json.loads(use["detail"])["cloudtrail"]
 
 
+@pytest.mark.deep
 def test_a_moment_at_which_ben_signed_something_else_approves_nothing(
     disabling: Disabling, sandbox: Sandbox
 ) -> None:
@@ -475,6 +478,7 @@ def test_a_moment_at_which_ben_signed_something_else_approves_nothing(
     disabling.true_approval_goes_through(request)
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     "changes",
     [
@@ -524,6 +528,7 @@ def test_a_forged_use_in_the_journal_stops_no_true_approval(
     disabling.done()
 
 
+@pytest.mark.deep
 def test_whoever_asks_approves_nothing_by_another_role_of_theirs(
     disabling: Disabling, sandbox: Sandbox
 ) -> None:
@@ -561,7 +566,7 @@ def test_who_asks_in_anothers_name_has_no_request(
     assert f"{BENS_ARN}'s request is not delivered yet" in ran.stderr
 
 
-@pytest.mark.quick(2)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("other", ["request", "digest", "database", "purpose", "more", "key"])
 def test_a_call_for_anything_else_approves_nothing(
     disabling: Disabling, new_key: Callable[[], str], other: str
@@ -589,6 +594,7 @@ def test_a_call_for_anything_else_approves_nothing(
     disabling.true_approval_goes_through(request)
 
 
+@pytest.mark.deep
 def test_an_approval_that_was_denied_or_used_is_not_brought_back_by_sql(disabling: Disabling) -> None:
     request = disabling.ask()
     assert disabling.attack.approve(request).exit_code == 0

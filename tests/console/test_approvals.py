@@ -207,6 +207,7 @@ def test_a_plan_has_one_digest_in_every_process_while_nothing_changes(
     assert len(set(found[0])) == len(found[0])
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     ("typed", "code", "decision"),
     [("approve\n", 0, "approved"), ("yes\n", 1, "pending"), ("\n", 1, "pending")],

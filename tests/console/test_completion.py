@@ -47,6 +47,7 @@ def completed(shell: dict[str, str], *lines: str) -> list[list[str]]:
     return [line.split() for line in ran.stdout.splitlines()]
 
 
+@pytest.mark.deep
 def test_bash_completes_forms_keys_runbooks_and_references(shell: dict[str, str], world: World) -> None:
     reference = str(world.sealed_under(world.current_key)[0])
     place, _, row_id = reference.partition(":")

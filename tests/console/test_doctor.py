@@ -246,6 +246,7 @@ def test_when_everything_hangs_it_ends_within_seconds(bare: dict[str, str], mute
         assert f"\n{area}\n" in ran.stdout
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     ("name", "value"),
     [("DEV_ENCRYPTION_KEY", SECRET), ("KEYDECK_WRITE_FORMAT", "v9"), ("TOKEN_ENCRYPTION_KEY_ID", "x" * 30)],

@@ -236,6 +236,7 @@ def test_a_capability_of_a_package_is_there_where_settings_name_it_and_only_ther
     assert (refused.returncode, "No such command 'acme-on-call'" in refused.stderr) == (2, True)
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("name", WRONG_MANIFESTS)
 def test_a_wrong_manifest_adds_nothing_and_is_refused_by_name(packages: Path, name: str) -> None:
     listed = console(packages, "--help", KEYDECK_EXTENSIONS=name)
@@ -262,6 +263,7 @@ def test_what_two_packages_offer_by_one_name_is_refused(packages: Path) -> None:
     assert (refused.returncode, "2 packages offer it" in refused.stderr) == (2, True)
 
 
+@pytest.mark.deep
 def test_no_manifest_is_imported_that_settings_do_not_name(packages: Path) -> None:
     (packages / "wrong_manifest.py").write_text("raise SystemExit(9)\n")
     assert console(packages, "settings").returncode == 0

@@ -59,6 +59,7 @@ def called(sandbox: Sandbox, before: dict[str, int]) -> set[str]:
     return made - {"sts:GetCallerIdentity"}  # needs no permission
 
 
+@pytest.mark.quick(1)
 def test_a_role_does_its_work_with_what_is_printed_and_is_refused_what_is_not_its_own(
     allowed: Allowed, keydeck: Keydeck, sandbox: Sandbox, world: World, new_key: NewKey
 ) -> None:

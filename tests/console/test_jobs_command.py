@@ -219,6 +219,7 @@ def test_many_tokens_become_a_job_and_the_document_is_the_documented_one(
     assert "Job 32 has started." in ran.stderr
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     ("arguments", "verb"),
     [

@@ -63,6 +63,7 @@ def surfaces(environment: dict[str, str]) -> dict[str, str]:
     return told
 
 
+@pytest.mark.deep
 def test_a_new_field_of_a_tokens_row_stands_on_every_surface_from_one_line(surfaces: dict[str, str]) -> None:
     heading, first, *_ = surfaces["table"].splitlines()
     assert heading.endswith("labels")

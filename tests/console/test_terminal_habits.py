@@ -40,6 +40,7 @@ def test_a_long_list_goes_through_the_pager_which_may_be_quit() -> None:
     assert "\x1b[31mcritical\x1b[0m" in shown.splitlines()[1]
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     ("flags", "coloured"), [({}, True), ({"LESS": "-FR"}, True), ({"LESS": "-F"}, False)]
 )

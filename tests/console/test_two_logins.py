@@ -61,6 +61,7 @@ def ref(world: World) -> TokenRef:
     return next(r for r in world.sealed_under(world.current_key) if str(r).startswith("gh_connection.access"))
 
 
+@pytest.mark.deep
 @pytest.mark.usefixtures("two_logins")
 def test_tokens_jobs_backups_and_incidents_work_with_two_logins(
     keydeck: Keydeck, superuser: Engine, platform: Engine, ref: TokenRef, new_key: NewKey

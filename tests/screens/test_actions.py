@@ -187,6 +187,7 @@ IN_REACH: dict[str, tuple[str, tuple[str, ...], tuple[ActionScope, ...]]] = {
 """Of some screens and pages: the keys that lead there, and the scopes whose actions are done there."""
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("place", IN_REACH)
 async def test_every_action_is_done_by_each_of_its_keys_and_commands(
     place: str, stage: Stage, monkeypatch: pytest.MonkeyPatch

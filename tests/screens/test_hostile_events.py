@@ -104,6 +104,7 @@ async def test_a_user_agent_of_5_mb_and_deep_nesting_stall_no_page() -> None:
         assert_harmless(d, LARGE)
 
 
+@pytest.mark.deep
 def test_a_record_is_laid_out_up_to_a_limit_and_what_is_cut_is_said() -> None:
     many = readable(b'{"a": [' + b", ".join([b'"x"'] * 100_000) + b"]}")
     assert sum(len(line) for line in many) <= MOST_CHARACTERS + 1_000

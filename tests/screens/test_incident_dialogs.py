@@ -132,6 +132,7 @@ LOST = CheckResult(
 )
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("size", [SMALL, LARGE])
 async def test_tokens_that_nobody_can_open_are_accepted_by_their_number_and_enter_alone_accepts_none(
     size: tuple[int, int],
@@ -194,6 +195,7 @@ async def test_read_only_no_token_is_accepted_as_lost() -> None:
         assert not isinstance(d.app.screen, AskText)
 
 
+@pytest.mark.deep
 async def test_a_refused_field_says_so_directly_below_itself_and_has_the_focus() -> None:
     stage = staged(at_step("new-key"))
     who = InputField("who", "Principals", choices=((ANA, "ana"), (BEN, "ben")), several=True)

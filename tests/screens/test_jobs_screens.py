@@ -131,15 +131,6 @@ async def test_left_and_opened_again_it_is_where_it_was_and_out_of_sight_nobody_
         assert stage.jobs.asked == []
 
 
-async def test_a_job_on_which_nobody_works_says_how_one_does() -> None:
-    stage = Stage()
-    stage.jobs.views[31] = job_view(runners=())
-    async with deck(stage, start="jobs", size=LARGE) as d:
-        assert "keydeck jobs join 31" in d.text()
-        await d.press("enter")
-        assert "▲ No process is working on it. w: here. On any host: keydeck jobs join 31" in d.text()
-
-
 async def test_why_it_stopped_and_what_must_be_known_of_it_stand_on_the_page() -> None:
     stage = Stage()
     remark = "Whether anything was sealed under the old key meanwhile is not known."
@@ -205,6 +196,7 @@ async def test_a_job_is_ended_only_by_its_number(page: bool) -> None:
         assert d.toasts()[-1] == "Job 31: cancelled."
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     ("view", "possible"),
     [
@@ -227,6 +219,7 @@ async def test_only_what_the_state_has_use_for_can_be_done(view: object, possibl
                 await d.press("escape")
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("key", ["z", "v", "x"])
 async def test_read_only_no_job_is_changed(key: str) -> None:
     stage = Stage(read_only=True)

@@ -79,6 +79,7 @@ SAID = {
 }
 
 
+@pytest.mark.quick(2)
 @BOTH
 @pytest.mark.parametrize("said", SAID)
 async def test_the_page_names_the_copies_that_need_the_key_and_never_none_for_nothing_known(

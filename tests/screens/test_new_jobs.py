@@ -341,6 +341,7 @@ async def test_counting_that_fails_is_told_where_tokens_are_chosen() -> None:
 # Read-only
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     ("start", "key"), [("jobs", "n"), ("jobs", "U"), ("jobs", "w"), ("status", "b"), ("keys", "b")]
 )

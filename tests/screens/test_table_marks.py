@@ -64,6 +64,7 @@ async def test_all_of_the_filter_are_marked_but_for_those_that_are_unmarked_agai
         assert "marked" not in d.lines()[1]
 
 
+@pytest.mark.deep
 async def test_marks_stay_on_rows_that_are_scrolled_away_and_let_go() -> None:
     async with deck(Stage(rows=many(5000)), start="connections") as d:
         await d.press("space", "space", "end", "space")

@@ -43,7 +43,7 @@ async def jump(d: Deck, rows: int) -> None:
     await d.settle()
 
 
-@pytest.mark.quick(1)
+@pytest.mark.quick(0)
 @pytest.mark.parametrize("descending", [False, True])
 async def test_paging_through_a_long_list_shows_every_row_once_in_order_and_holds_few(
     descending: bool,

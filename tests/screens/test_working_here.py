@@ -92,7 +92,7 @@ async def test_a_job_that_nobody_works_on_says_how_to_here_and_elsewhere() -> No
     async with deck(stage, start="jobs", size=LARGE) as d:
         assert "No process is working on it. w: here. On any host: keydeck jobs join 31" in d.text()
         await d.press("enter")
-        assert "No process is working on it. w: here. On any host: keydeck jobs join 31" in d.text()
+        assert "▲ No process is working on it. w: here. On any host: keydeck jobs join 31" in d.text()
 
 
 # Leaving

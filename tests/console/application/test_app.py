@@ -95,6 +95,7 @@ async def test_a_theme_that_knows_nothing_of_ours_does_not_break_the_screens() -
         assert "✖ 5 problems" in d.text()
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("keys", [("q",), ("2", "q"), ("question_mark", "q"), ("2", "w", "q"), ("ctrl+q",)])
 async def test_q_quits_from_everywhere_with_exit_code_0(keys: tuple[str, ...]) -> None:
     async with deck() as d:

@@ -66,6 +66,7 @@ def verdicts(
     return found
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("forged", _FORGED)
 def test_what_is_wrong_is_wrong_everywhere_and_the_break_is_the_way_out(
     verdicts: Verdicts, keydeck: Keydeck, forge: Callable[..., None], forged: str

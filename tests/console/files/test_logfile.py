@@ -234,6 +234,7 @@ def test_a_file_that_was_removed_is_made_anew(tmp_path: Path) -> None:
     assert not (tmp_path / "elsewhere").exists()
 
 
+@pytest.mark.deep
 def test_processes_side_by_side_lose_and_mix_no_line(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from console.files.logfile import RotatingFile\n"

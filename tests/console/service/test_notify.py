@@ -303,6 +303,7 @@ run(["notify", "send"])
 """
 
 
+@pytest.mark.deep
 def test_who_is_killed_between_sending_and_noting_it_sends_it_again_under_the_same_id(
     services: Container, hook: Webhook, keydeck: Callable[..., Any], superuser: Engine
 ) -> None:

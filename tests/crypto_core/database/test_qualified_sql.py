@@ -83,6 +83,7 @@ COMMANDS = (
 )
 
 
+@pytest.mark.deep
 def test_no_statement_names_what_the_search_path_would_find(
     services: Container, superuser: Engine, keydeck: Callable[..., Ran], world: World
 ) -> None:

@@ -527,7 +527,7 @@ def test_what_changes_anything_takes_asking_and_what_looks_takes_none() -> None:
         assert not operation.effect.endswith(".")
 
 
-@pytest.mark.quick(10)
+@pytest.mark.quick(5)
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_nothing_is_done_before_all_have_agreed_and_every_outcome_is_journaled(
     ground: Ground, services: Container, sandbox: Sandbox, recipe: str
@@ -586,7 +586,7 @@ def journaled(services: Container) -> tuple[JournalEntry, ...]:
         return ()
 
 
-@pytest.mark.quick(8)
+@pytest.mark.quick(4)
 @pytest.mark.parametrize("name", DEEDS)
 def test_what_shows_no_plan_is_refused_read_only_and_journaled(
     ground: Ground, services: Container, name: str

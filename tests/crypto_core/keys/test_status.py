@@ -129,6 +129,7 @@ def test_tokens_under_a_disabled_key_are_a_high_problem(
     assert not status.well
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     ("state", "kind", "severity", "remedy"),
     [

@@ -124,7 +124,12 @@ def cleaned_by_itself(path: Path, node: ast.ClassDef) -> tuple[str, ...]:
     return ()
 
 
-MODELS = {n.name: (path, n) for path, n in classes("CleanText") if annotated(n) and n.name[0] != "_"}
+@cache
+def models() -> dict[str, ast.ClassDef]:
+    """All with fields of clean text: to parse their modules takes seconds."""
+    return {n.name: n for _, n in classes("CleanText") if annotated(n) and n.name[0] != "_"}
+
+
 OWN_WORK = {n.name: (path, n) for path, n in classes("@cleans(") if cleaned_by_itself(path, n)}
 
 
@@ -474,10 +479,10 @@ def test_what_is_built_from_hostile_text_has_clean_text_and_no_model_is_left_out
 ) -> None:
     built = [one for build in BUILDERS for one in build(text, tmp_path)]
     for one in built:
-        if type(one).__name__ in MODELS:
-            for name in annotated(MODELS[type(one).__name__][1]):
+        if type(one).__name__ in models():
+            for name in annotated(models()[type(one).__name__]):
                 assert is_clean(getattr(one, name)), (type(one).__name__, name)
-    missing = MODELS.keys() - OWN_WORK.keys() - {type(one).__name__ for one in built}
+    missing = models().keys() - OWN_WORK.keys() - {type(one).__name__ for one in built}
     assert not missing, "say above how these are built from foreign text"
 
 

@@ -45,7 +45,7 @@ open({report!r}, "w").write(json.dumps({{"stored": stored, "control": control["P
 """
 
 
-@pytest.mark.quick(3)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("set_up", LOGGING.values(), ids=LOGGING.keys())
 def test_no_data_key_and_no_token_gets_into_a_log(

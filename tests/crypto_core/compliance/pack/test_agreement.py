@@ -117,7 +117,7 @@ def in_a_process(*arguments: object) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-@pytest.mark.quick(1, deep=1)
+@pytest.mark.quick(0, deep=1)
 @pytest.mark.parametrize("part", range(10))
 def test_edited_journals_are_judged_alike(
     part: int, signer: LocalSigner, histories: list[History], by_library: None, tmp_path: Path
@@ -160,7 +160,7 @@ def test_edited_journals_are_judged_alike(
     assert codes[1] > codes[0] > 0
 
 
-@pytest.mark.quick(1, deep=1)
+@pytest.mark.quick(0, deep=1)
 @pytest.mark.parametrize("part", range(6))
 def test_edited_packs_are_judged_alike(
     part: int, services: Container, sandbox: Sandbox, by_library: None, tmp_path: Path

@@ -330,6 +330,7 @@ def test_interrupted_between_two_columns_the_journal_tells_what_was_tried(
     assert states(guards)[REFRESH[0]] is GuardState.VALIDATED
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize(
     "changed",
     [

@@ -147,6 +147,7 @@ CHANGES = (
 )
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize(("read_only", "write"), [(True, True), (True, False), (False, False)])
 @pytest.mark.parametrize("pooled", [False, True])
 def test_a_transaction_for_reading_and_each_of_a_read_only_engine_is_refused_writes_by_the_server(

@@ -91,6 +91,7 @@ def test_what_is_written_as_text_says_so_under_its_digest(
     assert services.journal.verify() == f"Entry {entry.seq} was changed."
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("role", list(KeydeckRole))
 def test_nobody_makes_entries_past_the_functions_that_check(
     login: Callable[[KeydeckRole], Engine], services: Container, role: KeydeckRole

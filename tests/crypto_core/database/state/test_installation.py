@@ -68,6 +68,7 @@ def test_installing_twice_changes_nothing_the_second_time(empty: Callable[..., E
     require_schema(engine)
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("version", ["0001", "0002", "0003", "0004", "0005"])
 def test_an_older_schema_is_updated_to_the_same_with_what_it_holds(
     empty: Callable[..., Engine], version: str

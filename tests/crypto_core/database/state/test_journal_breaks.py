@@ -92,6 +92,7 @@ def test_after_entries_went_missing_the_journal_is_signed_again_once_that_is_ack
     assert checkpoint_in(json.loads(entry.detail)) == made
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize(
     "damage",
     [
@@ -141,6 +142,7 @@ LATER = {
 }
 
 
+@pytest.mark.quick(4)
 @pytest.mark.parametrize("later", LATER)
 def test_only_what_was_acknowledged_counts_as_acknowledged(
     journal: Journal,

@@ -369,6 +369,7 @@ def test_a_prepared_transaction_that_holds_the_end_of_the_journal_is_named_with_
             connection.execute(text("ROLLBACK PREPARED 'late'"))
 
 
+@pytest.mark.deep
 def test_who_holds_the_end_of_the_journal_is_ended_where_the_owner_may_signal_sessions(
     responder: Somebody, services: Container, superuser: Engine
 ) -> None:

@@ -190,6 +190,7 @@ def test_a_database_that_is_away_for_a_moment_ends_no_renewing(
         assert twice.wait(30)
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("kind", [StepLease, DutyLease])
 def test_a_renewal_under_way_does_not_outlive_the_lease(
     engine: Engine, number: int, monkeypatch: pytest.MonkeyPatch, kind: type[StepLease | DutyLease]

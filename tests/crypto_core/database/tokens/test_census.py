@@ -92,6 +92,7 @@ def test_without_any_token_table_the_census_is_empty(services: Container, platfo
     assert services.services.inventory.count(Query("format:v1")) == 0
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("read_only", [False, True])
 def test_verifying_twice_counts_no_token_twice(
     services: Container, world: World, environment: dict[str, str], read_only: bool
@@ -179,7 +180,7 @@ def test_the_census_fetches_no_token_value(services: Container, fetched: list[An
     assert leaks(fetched, stored) == []
 
 
-@pytest.mark.quick(3)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("sort", SortKey)
 def test_the_inventory_fetches_no_token_value(
     services: Container, fetched: list[Any], stored: set[str], sort: SortKey

@@ -121,6 +121,7 @@ def write(services: Container, ref: TokenRef) -> None:
     services.store.write_tokens(uuid4(), "reencrypt", [new])
 
 
+@pytest.mark.quick(9)
 @pytest.mark.parametrize("deed", DEEDS)
 @pytest.mark.parametrize("kind", WRITING)
 def test_what_code_writes_in_our_transaction_stops_the_run_and_is_named(

@@ -72,6 +72,7 @@ def column(
     return make
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("type_", ODD)
 def test_whatever_is_stored_is_one_token_and_fails_nothing(
     column: Callable[[str, list[str]], Container], platform: Engine, type_: str

@@ -280,6 +280,7 @@ def test_one_corrupt_row_among_many_fails_no_statement(engine: Engine) -> None:
     assert in_sql(engine, values) == [in_python(v) for v in values]
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("beginning", ["", "djF8", "ghp_", sealed(GOOD)])
 def test_a_value_of_ten_megabytes_is_told_alike(engine: Engine, beginning: str) -> None:
     stored = beginning + "A" * 10_000_000

@@ -108,6 +108,7 @@ def intruder(platform: Engine, superuser: Engine) -> Iterator[Intruder]:
     one.superuser.dispose()
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("schema", ["public", OPERATOR])
 def test_what_the_platforms_role_plants_never_runs_and_every_count_stays_true(
     intruder: Intruder, services: Container, keydeck: Callable[..., Ran], world: World, schema: str
@@ -160,6 +161,7 @@ TRIGGERS = {
 }
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("when", [*TRIGGERS, "deferred"])
 def test_the_platforms_triggers_run_on_their_own_search_path(
     services: Container, superuser: Engine, keydeck: Callable[..., Ran], world: World, when: str
@@ -247,6 +249,7 @@ OWN_TYPES = {
 }
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("of", [*OWN_TYPES])
 def test_no_cast_runs_that_the_owner_of_a_columns_type_has_made(
     intruder: Intruder, services: Container, keydeck: Callable[..., Ran], world: World, of: str
@@ -330,6 +333,7 @@ VIEWS = {
 }
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("of", [*VIEWS, ""])
 def test_a_view_in_a_tables_place_is_read_only_if_it_runs_nothing_of_others(
     intruder: Intruder,

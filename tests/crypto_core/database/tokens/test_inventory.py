@@ -86,6 +86,14 @@ def walk(
         cursor = page.last
 
 
+@pytest.fixture(scope="module")
+def all_rows(_known: None, for_reading: ForReading) -> list[InventoryRow]:
+    """What the module's shared database has."""
+    found = for_reading.services.services.inventory
+    assert isinstance(found, Inventory)
+    return walk(found)
+
+
 def tie(row: InventoryRow) -> tuple[int, str]:
     """How rows that sort alike are told apart: column, then id."""
     numeric = row.ref.table in ("slack_connection", "confluence_connection")
@@ -108,7 +116,7 @@ SORTED_BY: dict[SortKey, Callable[[InventoryRow], Any]] = {
 }
 
 
-@pytest.mark.quick(5)
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("descending", [False, True], ids=["ascending", "descending"])
 @pytest.mark.parametrize("sort", SortKey)
 def test_pages_cover_every_token_once_in_order(
@@ -241,15 +249,18 @@ FILTERS: list[tuple[str, Callable[[InventoryRow], bool]]] = [
 ]
 
 
-@pytest.mark.quick(8, deep=16)
+@pytest.mark.quick(4, deep=16)
 @pytest.mark.parametrize(
     ("filter_", "lets_through"), FILTERS, ids=[filter_ or "all" for filter_, _ in FILTERS]
 )
 def test_a_filter_lets_through_what_it_says(
-    read_only: Inventory, filter_: str, lets_through: Callable[[InventoryRow], bool]
+    read_only: Inventory,
+    all_rows: list[InventoryRow],
+    filter_: str,
+    lets_through: Callable[[InventoryRow], bool],
 ) -> None:
     rows = walk(read_only, filter_)
-    assert {row.ref for row in rows} == {row.ref for row in walk(read_only) if lets_through(row)}
+    assert {row.ref for row in rows} == {row.ref for row in all_rows if lets_through(row)}
     assert read_only.count(Query(filter_)) == len(rows) == len({row.ref for row in rows})
 
 
@@ -364,15 +375,19 @@ def test_hostile_names_come_out_clean(inventory: Inventory, platform: Engine) ->
     assert quoted == 2
 
 
-def test_the_operators_words_are_never_part_of_the_sql(services: Container, inventory: Inventory) -> None:
-    services.services.status.take_census()
+@pytest.mark.quick(2)
+@pytest.mark.parametrize(
+    "value", ["canary", '"canary\' OR 1=1"', "canary'%s", '"canary\\%(x)s"', "canary*;--", "/canary'/"]
+)
+def test_the_operators_words_are_never_part_of_the_sql(
+    read_only: Inventory, reading: Container, value: str
+) -> None:
     fields = ("", "org:", "key:", "material:", "-provider:", "id:", "ref:", "table:", "column:")
-    values = ("canary", '"canary\' OR 1=1"', "canary'%s", '"canary\\%(x)s"', "canary*;--", "/canary'/")
-    with sent_by(services.engine) as sent:
-        for filter_ in (field + value for field in fields for value in values):
-            walk(inventory, filter_)
-            inventory.count(Query(filter_))
-    assert len(sent) > 2 * len(values) * len(fields)
+    with sent_by(reading.engine) as sent:
+        for filter_ in (field + value for field in fields):
+            walk(read_only, filter_)
+            read_only.count(Query(filter_))
+    assert len(sent) > 2 * len(fields)
     assert not [statement for statement, _ in sent if "canary" in statement]
 
 

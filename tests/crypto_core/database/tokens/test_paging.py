@@ -108,7 +108,7 @@ PAIRS = [(sort, [*WAYS][n % len(WAYS)]) for n, sort in enumerate(SortKey)]
 """Each order and each way; the property below draws from all pairs of them."""
 
 
-@pytest.mark.quick(2)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(("sort", "way"), PAIRS)
 def test_pages_backwards_are_the_pages_forwards(
     inventory: Inventory, monkeypatch: pytest.MonkeyPatch, sort: SortKey, way: str
@@ -136,6 +136,7 @@ FILTERS = [
 ]
 
 
+@pytest.mark.deep
 @pytest.mark.slow
 @settings(
     max_examples=examples(60, quick=10, deep=30), suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -177,7 +178,7 @@ def test_any_way_through_the_pages_meets_the_rows_that_stand_there(
                 assert (page.above, page.below) == (begin > 0, end < len(whole))
 
 
-@pytest.mark.quick(2)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("way", WAYS)
 def test_a_page_goes_on_where_the_row_of_the_cursor_stood(
     own_inventory: Inventory, platform: Engine, monkeypatch: pytest.MonkeyPatch, way: str
@@ -206,6 +207,7 @@ def test_a_page_goes_on_where_the_row_of_the_cursor_stood(
             )
 
 
+@pytest.mark.deep
 def test_a_row_that_comes_while_a_list_is_read_is_there_when_it_is_looked_at_anew(
     own_inventory: Inventory, platform: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -313,6 +315,7 @@ def test_a_count_reads_each_table_once(plain: Inventory, sent: Sent) -> None:
     ]
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("filter_", ["", "-format:dev", "org-a*", "provider:github,slack"])
 def test_what_the_count_of_a_list_read_its_pages_need_not_read_again(
     plain: Inventory, sent: Sent, monkeypatch: pytest.MonkeyPatch, filter_: str
@@ -350,6 +353,7 @@ def test_a_count_for_its_own_sake_is_taken_anew(plain: Inventory, platform: Engi
     assert plain.count(query) == before + 1
 
 
+@pytest.mark.quick(3)
 @pytest.mark.parametrize(
     "filter_", ["format:v1 format:v2", "leaked:github format:v1", "format:v1 -format:v1"]
 )
@@ -362,7 +366,7 @@ def test_a_filter_that_nothing_can_pass_lets_nothing_through(
     assert plain.count(query) == 0
 
 
-@pytest.mark.quick(4)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     "filter_",
     [*FILTERS, "org-a*", "key:unknown", "evidence:verified", "-key:*", "created:2026-01-01.."],

@@ -195,7 +195,7 @@ BOMBS: dict[str, Callable[[], bytes]] = {
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is measured by /proc")
-@pytest.mark.quick(1, deep=3)
+@pytest.mark.quick(0, deep=4)
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_no_file_takes_more_memory_than_its_share_and_the_others_are_read(tmp_path: Path, bomb: str) -> None:
     (tmp_path / "bomb").write_bytes(BOMBS[bomb]())

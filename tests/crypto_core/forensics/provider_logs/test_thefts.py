@@ -121,6 +121,7 @@ def test_every_use_by_the_intruder_is_found_and_no_other_use_is_called_one(scene
     assert judge.places("slack", [site]) == ()
 
 
+@pytest.mark.deep
 def test_the_tokens_timelines_say_the_same_token_by_token(scene: Scene) -> None:
     told = {
         (ref, _key(deed.at.timestamp(), deed.provider, deed.address, deed.place))

@@ -42,6 +42,7 @@ def connections(engine: Engine) -> int:
         return int(connection.scalar(text("SELECT count(*) FROM gh_connection")) or 0)
 
 
+@pytest.mark.deep
 def test_killed_before_its_rows_a_tripwire_is_told_and_cleared(
     tripwires: Tripwires, services: Container, superuser: Engine
 ) -> None:
@@ -123,6 +124,7 @@ def test_while_a_job_runs_no_decoy_is_added(tripwires: Tripwires, services: Cont
         tripwires.plan_add(AddRequest("gh_connection", new_key=True))
 
 
+@pytest.mark.deep
 def test_a_job_over_all_tokens_and_whatever_looks_for_tokens_trips_no_wire(
     tripwires: Tripwires, services: Container, sandbox: Sandbox, world: World
 ) -> None:

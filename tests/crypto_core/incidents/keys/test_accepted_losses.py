@@ -160,6 +160,7 @@ def test_what_opens_for_nobody_is_named_and_accepted_and_the_key_can_be_retired(
     assert gone.status() == [f"{lost} under the old key, all {lost} accepted as unrecoverable in {gone.name}"]
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("how", [in_its_ciphertext, in_its_data_key, in_its_header])
 def test_one_more_token_is_not_covered(losses: Losses, how: Damage) -> None:
     scene = losses.scene
@@ -204,6 +205,7 @@ def test_a_copy_of_an_accepted_value_in_another_row_is_one_more_token(losses: Lo
     assert plan.inner.plans[0].refused_unless_typed
 
 
+@pytest.mark.deep
 def test_a_value_that_changes_between_acceptance_and_disable_keeps_the_key(losses: Losses) -> None:
     scene, intact = losses.scene, losses.rows()[0][1]
     row = losses.rows()[0][0]
@@ -245,6 +247,7 @@ def test_a_token_that_opens_is_never_accepted(losses: Losses) -> None:
     assert losses.status() == [f"5 under the old key, 1 of them accepted as unrecoverable in {losses.name}"]
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("answer", ["denied", "ThrottlingException", "KMSInternalException", "disabled"])
 def test_what_kms_gives_no_clear_answer_about_is_never_accepted(
     losses: Losses, answer: str, short_waits: None

@@ -141,6 +141,7 @@ def test_what_the_block_refuses_is_counted_and_a_call_that_still_gets_through_fa
     assert "user/build-bot still gets in: 3 calls since" in told(through)
 
 
+@pytest.mark.deep
 def test_the_platforms_own_role_is_refused_but_from_where_it_worked_before_and_so_under_the_new_key(
     scene: Scene, called: Calls, held: Callable[..., Any]
 ) -> None:
@@ -199,6 +200,7 @@ def test_a_platform_that_only_reads_is_known_by_having_been_there(scene: Scene, 
     assert scene.fields(BLOCK) == {PRINCIPALS: "", ONLY_FROM: VPC_ENDPOINT}
 
 
+@pytest.mark.deep
 def test_who_makes_most_data_keys_only_now_is_not_taken_for_the_platform(scene: Scene, called: Calls) -> None:
     stolen = an_access_key()
     scene.sandbox.control.add_principal(stolen, "build-bot", "user", None)
@@ -209,6 +211,7 @@ def test_who_makes_most_data_keys_only_now_is_not_taken_for_the_platform(scene: 
     assert scene.fields(BLOCK) == {PRINCIPALS: SUSPECT}
 
 
+@pytest.mark.deep
 def test_where_the_platform_works_from_is_not_guessed_and_it_is_left_out_by_name(
     scene: Scene, called: Calls
 ) -> None:
@@ -228,6 +231,7 @@ def test_where_the_platform_works_from_is_not_guessed_and_it_is_left_out_by_name
     assert f"Not blocked, as decided: {PLATFORM}" in told(found)
 
 
+@pytest.mark.deep
 def test_without_a_record_of_before_who_makes_most_data_keys_is_not_taken_off_the_air(
     scene: Scene, called: Calls
 ) -> None:
@@ -240,6 +244,7 @@ def test_without_a_record_of_before_who_makes_most_data_keys_is_not_taken_off_th
     assert ONLY_FROM in fields
 
 
+@pytest.mark.deep
 def test_who_may_be_the_platform_and_is_not_blocked_keeps_the_step_open(scene: Scene, called: Calls) -> None:
     stolen = an_access_key()
     scene.sandbox.control.add_principal(stolen, "build-bot", "user", None)
@@ -277,6 +282,7 @@ def test_who_may_be_the_platform_is_blocked_once_chosen(scene: Scene, called: Ca
     assert scene.look(BLOCKED_ALL).state is CheckState.PASSED
 
 
+@pytest.mark.deep
 def test_a_suspect_that_the_journal_names_as_an_actor_is_blocked_all_the_same(
     scene: Scene, called: Calls, superuser: Engine
 ) -> None:
@@ -299,6 +305,7 @@ def test_a_suspect_that_the_journal_names_as_an_actor_is_blocked_all_the_same(
     assert operator in str(scene.policy())
 
 
+@pytest.mark.deep
 def test_who_is_left_out_by_choice_is_named(scene: Scene, called: Calls) -> None:
     operator = f"arn:aws:iam::{ACCOUNT}:role/keydeck-operator"
     called(access_keys.PLATFORM, "GenerateDataKey", HOME, DAYS, 9)
@@ -311,6 +318,7 @@ def test_who_is_left_out_by_choice_is_named(scene: Scene, called: Calls) -> None
     assert f"Not blocked, as decided: {operator}" in told(scene.look(BLOCKED_ALL))
 
 
+@pytest.mark.deep
 def test_whoever_is_suspected_later_is_not_blocked_yet(scene: Scene, called: Calls) -> None:
     called(access_keys.PLATFORM, "GenerateDataKey", HOME, DAYS, 9)
     scene.pull()

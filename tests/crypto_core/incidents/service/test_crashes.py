@@ -169,6 +169,7 @@ def test_a_process_that_is_killed_holds_its_step_until_its_lease_ends(
         assert doubles.effects(incident) == ["lock-down-key"]
 
 
+@pytest.mark.deep
 def test_a_process_that_is_frozen_past_its_lease_wakes_up_and_writes_nothing(
     ben: IncidentService, act: Act, doubles: Doubles, console: Callable[..., subprocess.Popen[bytes]]
 ) -> None:

@@ -82,6 +82,7 @@ def test_nothing_but_a_passed_check_ends_a_step(
     assert not ana.show(incident).step("lock").state.ended
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     ("step", "tool"),
     [

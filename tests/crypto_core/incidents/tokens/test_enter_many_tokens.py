@@ -187,6 +187,7 @@ def test_a_file_that_others_may_read_or_that_is_none_is_refused(
         stage.plan(ENTER, file=write(tmp_path, f"{ref},{CANARY}"), token=Secret.of(CANARY))
 
 
+@pytest.mark.quick(5)
 @pytest.mark.parametrize(
     ("text", "fault"),
     [

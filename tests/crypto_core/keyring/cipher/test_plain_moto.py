@@ -58,6 +58,7 @@ def moto_name(request: pytest.FixtureRequest, moto_kms: KmsApi) -> Iterator[Call
     return name
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("keys", ["one trusted key", "two trusted keys"])
 def test_under_moto_tokens_are_encrypted_decrypted_rewrapped_and_reencrypted(
     moto_kms: KmsApi, moto_key: Callable[[], str], moto_name: Callable[[str], str], keys: str

@@ -127,6 +127,7 @@ def test_a_key_whose_alias_is_denied_is_told_with_how_to_go_on(
     assert made(KeyChange(ChangeKind.ENABLE_ROTATION, result.key_arn, period_days=365)).verified
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     ("kind", "operation", "times"),
     [

@@ -81,6 +81,7 @@ def test_a_policy_that_means_the_same_is_not_put(changes: KeyChangeService, made
     assert not planned(changes, key, other).changes_nothing
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -106,6 +107,7 @@ def test_a_policy_that_locks_out_is_refused_unless_that_is_accepted(
     assert any(said in w and "KMS checks the same" in w for w in plan.warnings)
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     "text",
     [
@@ -224,6 +226,7 @@ OPENS = statement({"AWS": [PLATFORM, ON_CALL]}, "Decrypt")
 KEEPS_IT = statement({"AWS": ROOT}, "PutKeyPolicy", "GetKeyPolicy", "DescribeKey")
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize(
     ("before", "then", "said"),
     [

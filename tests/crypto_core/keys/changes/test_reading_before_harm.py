@@ -93,6 +93,7 @@ def test_five_hundred_behind_300000_rows_keep_it(
     refused(changes, disable(), "audit.note holds tokens and is in no inventory (500 v1 in 300,500 rows)")
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("type_", ["text", "bytea", "json", "text[]"])
 def test_one_behind_25000_characters_of_a_value_keeps_it(
     changes: KeyChangeService, superuser: Engine, envelope: str, disable: Disable, type_: str

@@ -87,6 +87,7 @@ def test_throttled_the_pace_falls_and_no_token_is_poisoned(
     assert watch.throttled > 0
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     ("error", "kind"),
     [

@@ -38,6 +38,7 @@ def job(services: Container, world: World, ref: TokenRef) -> int:
     return services.tokens.jobs.start_job(plan, Consent.pressed(plan))
 
 
+@pytest.mark.quick(3)
 @pytest.mark.parametrize(
     "change",
     [
@@ -108,6 +109,7 @@ def test_a_job_that_was_begun_before_there_were_digests_is_begun_anew(
     assert f"keydeck jobs cancel {job}" in refused.value.remedy
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     "change",
     [

@@ -119,6 +119,7 @@ def test_the_last_census_of_a_job_is_a_fresh_proof_and_says_what_it_rests_on(
     assert world.old_key.arn not in {answer["key_arn"] for answer in proof["answers"]}
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     ("took", "zeroes", "seconds"), [(0.2, 1, 1.0), (4.0, 1, 4.0), (900.0, 1, 10.0), (0.2, 2, 10.0)]
 )

@@ -120,6 +120,7 @@ def test_what_cannot_be_known_of_writers_is_said(jobs: Jobs, world: World) -> No
     assert any("is not known" in remark for remark in view.remarks)
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("verb", [Verb.REENCRYPT, Verb.REWRAP])
 @pytest.mark.parametrize("as_job", [False, True], ids=["run", "job"])
 def test_the_same_is_known_as_damaged_after_a_run_and_after_a_job(
@@ -297,6 +298,7 @@ def test_the_chunk_of_a_killed_process_returns_after_its_lease(
     assert all_hold_their_tokens(TokenCipher(services.keyring), superuser, world)
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("when", ["before", "at work", "between the last two counts"])
 def test_a_database_clock_that_goes_back_stops_no_job(
     services: Container, superuser: Engine, world: World, when: str

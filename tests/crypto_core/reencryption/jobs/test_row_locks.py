@@ -101,6 +101,7 @@ def test_one_slow_transaction_is_made_good_and_few_tokens_tell_of_none() -> None
     assert size.tokens == MOST
 
 
+@pytest.mark.deep
 def test_a_slow_server_gets_small_transactions(
     services: Container, superuser: Engine, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,6 +129,7 @@ def test_a_slow_server_gets_small_transactions(
     assert median(found) <= LOCKED_SECONDS / 0.06
 
 
+@pytest.mark.deep
 def test_what_is_read_again_once_it_is_committed_makes_no_batch_smaller(
     services: Container, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -172,6 +174,7 @@ def test_what_a_batch_does_before_it_locks_rows_keeps_nobody_waiting(
     assert free == [True, False]
 
 
+@pytest.mark.deep
 def test_more_chunks_are_cut_without_holding_the_job_and_none_of_a_job_that_was_paused_meanwhile(
     services: Container, superuser: Engine, platform: Engine, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

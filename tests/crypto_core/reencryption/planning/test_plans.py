@@ -47,6 +47,7 @@ def test_the_cost_of_moving_a_key_is_told(plan: MakePlan, world: World, verb: Ve
     assert made.source_key_arn == world.old_key.arn
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("name", ["arn", "key_id", "alias"])
 def test_the_source_may_be_named_by_any_of_its_names(plan: MakePlan, world: World, name: str) -> None:
     made = plan(Verb.REENCRYPT, Selection(under_key=getattr(world.old_key, name)), world.current_key.arn)

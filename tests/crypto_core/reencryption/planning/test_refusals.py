@@ -95,6 +95,7 @@ def test_a_target_that_cannot_be_written_under_is_refused(
     assert remedy in told.remedy
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("name", ["arn", "key_id", "alias", "a replica"])
 def test_a_key_is_not_emptied_into_itself_nor_into_its_replica(
     services: Container, platform: Engine, world: World, kms: Any, name: str

@@ -70,6 +70,7 @@ def test_a_kms_error_says_nothing_of_the_token(services: Container, sandbox: San
     assert "GenerateDataKey" in result.stopped_by
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("wrong", ["another bit", "another blob"])
 @pytest.mark.parametrize("verb", [Verb.ENCRYPT, Verb.REENCRYPT])
 def test_a_data_key_that_kms_does_not_open_stops_a_run_before_anything_is_written(

@@ -168,6 +168,7 @@ def test_cloudtrails_own_call_tells_which_bucket_is_a_trails(watch: Watch) -> No
     assert not any("no pull has asked which buckets" in gap.reason for gap in examined.gaps)
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize(
     ("done", "undone", "rule"),
     [

@@ -367,6 +367,7 @@ def test_hostile_selectors_harm_nothing(watch: Watch, hostile: dict[str, Any]) -
     watch([trail_call("PutEventSelectors", hostile, ago=60)])
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     "hostile", ["[/red]", "\x1b[2J\x1b]52;c;eA==\x07", "\u202eevil", "x" * 100_000, "'\"%_\\"]
 )

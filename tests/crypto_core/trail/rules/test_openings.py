@@ -229,6 +229,7 @@ def via(endpoint: str, owner: str | None = ACCOUNT) -> dict[str, str]:
     return {"vpcEndpointId": endpoint, **({"vpcEndpointAccountId": owner} if owner else {})}
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     ("owner", "severity"),
     [(FOREIGN, Severity.HIGH), (ACCOUNT, Severity.LOW), (None, Severity.MEDIUM), ("\x1b[31m", Severity.HIGH)],

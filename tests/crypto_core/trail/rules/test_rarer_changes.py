@@ -71,6 +71,7 @@ def test_a_retired_key_that_is_brought_back_is_told(watch: Watch, name: str) -> 
     assert len(of(watch([change(name, ago=60)], retired), "event-key-revived")) == 1
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     ("name", "rule"),
     [

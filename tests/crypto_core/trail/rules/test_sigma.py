@@ -192,6 +192,7 @@ OWN = json.dumps(
 ALL = [{"readWriteType": "All", "includeManagementEvents": True}]
 
 
+@pytest.mark.deep
 def test_where_all_is_well_no_document_matches_anything(watch: Watch) -> None:
     """The same calls are among them: of other keys, of services, refused for other reasons."""
     records = routine(7, seed="quiet", each=8)

@@ -27,7 +27,11 @@ Watch = Callable[..., Examined]
 
 @pytest.fixture
 def watch(tmp_path: Path) -> Watch:
-    """Ask the rules about records; the window is the day before NOW."""
+    return watch_in(tmp_path)
+
+
+def watch_in(folder: Path) -> Watch:
+    """Ask the rules about records, kept in a folder; the window is the day before NOW."""
 
     def examine(
         records: Iterable[Mapping[str, Any]],
@@ -35,7 +39,7 @@ def watch(tmp_path: Path) -> Watch:
         caller: str = "",
         **window: Any,
     ) -> Examined:
-        store = EventStore(tmp_path / "events.sqlite", clock=lambda: NOW)
+        store = EventStore(folder / "events.sqlite", clock=lambda: NOW)
         store.add([read(one) for one in records])
         note_caller(store.file, caller)
         rules = TrailRules(store, configured, aliases=lambda: ALIASES, clock=lambda: NOW)

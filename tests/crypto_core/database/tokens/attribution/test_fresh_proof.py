@@ -157,6 +157,7 @@ def test_every_envelope_without_a_kms_header_is_asked_about(
     assert (proof.doubtful, proof.complete) == (7, False)
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("headed", [True, False])
 @pytest.mark.parametrize("in_full", [True, False])
 def test_tokens_that_change_between_count_and_question_are_counted_anew(
@@ -292,6 +293,7 @@ def test_a_database_that_does_not_answer_proves_nothing(
         services.status.prove()
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("how", ["{old}\n", "{new}{old}", "{new} {old}", '{{"t": "{old}"}}', "Bearer {old}"])
 def test_an_envelope_among_other_text_is_no_zero(
     services: Container, platform: Engine, world: World, sandbox: Sandbox, how: str

@@ -69,7 +69,7 @@ def key(services: Container, world: World, monkeypatch: pytest.MonkeyPatch) -> s
     return world.old_key.arn
 
 
-@pytest.mark.quick(4)
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_a_value_that_only_the_platforms_reader_opens_counts_under_its_key_and_is_rewritten(
     services: Container, platform: Engine, world: World, key: str, spelling: str

@@ -103,6 +103,7 @@ def test_no_range_is_read_twice_and_nothing_that_is_unchanged(
     assert kinds(services) == {}
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize(
     "change",
     [

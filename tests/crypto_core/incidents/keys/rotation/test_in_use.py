@@ -31,6 +31,7 @@ def test_a_use_by_somebody_is_told_but_is_no_proof(stage: Stage, new: str) -> No
     assert "KMS does not say by whom" in told(step)
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("verb", [Verb.REENCRYPT, Verb.REWRAP])
 def test_what_keydeck_wrote_is_no_use_of_the_platforms(stage: Stage, new: str, verb: Verb) -> None:
     stage.connect(stage.old, 2)  # after the new key was made, under the old one

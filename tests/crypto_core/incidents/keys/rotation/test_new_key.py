@@ -128,6 +128,7 @@ def test_who_works_by_a_grant_needs_one_under_the_new_key(stage: Stage) -> None:
     assert stage.states(new)["new-key"] == "done"
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     ("action", "of_new", "word"),
     [

@@ -43,6 +43,7 @@ def test_an_old_key_that_opens_nothing_is_urgent(stage: Stage, new: str, state: 
     assert stage.step(OLD_KEY, stage.key()).state is GuideStepState.NOW
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("named", ["arn", "id", "other alias"])
 def test_it_counts_as_trusted_by_a_name_that_stays(stage: Stage, new: str, named: str) -> None:
     alias = f"alias/kept-{stage.old[-8:]}"

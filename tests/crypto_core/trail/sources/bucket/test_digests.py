@@ -85,6 +85,7 @@ def test_what_is_as_it_was_delivered_is_valid(chain: Chain, validate: Callable[.
 WRITTEN = log_file(dated(datetime.fromisoformat("2026-01-01T00:00:00Z")))
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     ("body", "counts", "told"),
     [
@@ -169,6 +170,7 @@ def test_a_weaker_hash_under_the_right_name_is_not_taken(
     assert f"s3://{bucket}/{name}: the signature doesn't match." in validate().problems
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     ("gone", "missing", "breaks", "told"),
     [
@@ -243,6 +245,7 @@ def test_a_digest_of_another_place_is_not_taken(
     assert f"s3://{chain.bucket}/{chain.digests[4]}: it was moved here from elsewhere." in found.problems
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     ("body", "said"),
     [(b"{", "it is not JSON."), (b"[]", "it is no digest."), (b"\x1f\x8b\x08", "truncated gzip.")],
