@@ -1,14 +1,17 @@
 """The SQLite file: opened privately, written by one at a time, every failure an error of ours.
 
-SQLite documentation, "Write-Ahead Logging": readers never wait for a writer. A query that nobody waits for
-any more ends by the progress handler.
+SQLite documentation, "Write-Ahead Logging": readers never wait for a writer, and on a disk that can't be
+written a file opens as immutable alone, without what its log still holds. A query that nobody waits for any
+more ends by the progress handler.
 """
 
 from __future__ import annotations
 
+import logging
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event, Lock
 from time import monotonic, sleep
@@ -29,6 +32,10 @@ from crypto_core.values.errors import EventStoreError, InterruptedRunError
 _STEPS = 20_000
 """Virtual machine instructions between two looks at whether the operator still waits: about 1 ms."""
 _WAIT_SECONDS = 10.0
+_UPGRADE_SECONDS = 3_600.0
+"""How long a store that another process brings up to date is waited for."""
+
+_log = logging.getLogger(__name__)
 
 
 class _Hinted(SQLiteCompiler):
@@ -39,14 +46,18 @@ class _Hinted(SQLiteCompiler):
 
 
 class StoreFile:
-    """Connections to one store, made or upgraded (after `told`) when first used, unless `read_only`."""
+    """Connections to one store, made or upgraded (after `told`) when first used, unless `read_only`.
+
+    A store on a disk that is mounted read-only is read as it is, whoever owns it.
+    """
 
     def __init__(
         self, path: Path, *, read_only: bool = False, told: Callable[[str], None] | None = None
     ) -> None:
         self.path = path
-        self._read_only = read_only
-        self._tell = told
+        self._fixed = _is_fixed(path)
+        self._read_only = read_only or self._fixed
+        self._tell = told or _log.warning
         self._engine: Engine | None = None
         self._lock = Lock()
         self._writing = Lock()
@@ -100,12 +111,14 @@ class StoreFile:
             return self._engine
 
     def _create(self) -> Engine:
-        if self._read_only:
+        if self._fixed:
+            self._require_whole()
+        elif self._read_only:
             _must(is_own(self.path), self.path)
         else:
             _must(make_own(self.path), self.path)
         # Mode rw makes no file.
-        address = f"{self.path.absolute().as_uri()}?mode=rw"
+        address = f"{self.path.absolute().as_uri()}?{'immutable=1' if self._fixed else 'mode=rw'}"
         engine = create_engine(
             "sqlite+pysqlite://",
             creator=lambda: sqlite3.connect(
@@ -135,6 +148,18 @@ class StoreFile:
 
         return engine
 
+    def _require_whole(self) -> None:
+        """Raise EventStoreError where events may stand beside the file, in a log that can't be read there."""
+        _must(self.path.is_file() and not self.path.is_symlink(), self.path)
+        log = Path(f"{self.path}-wal")
+        if log.exists() and log.stat().st_size:
+            raise EventStoreError(
+                f"The event store {self.path} was copied while it was in use, and its disk is read-only: "
+                f"{log.name} holds what is not in it yet.",
+                remedy="Copy both files to a disk that can be written, and name the copy with "
+                "KEYDECK_EVENTS_FILE.",
+            )
+
     def _prepare(self, engine: Engine) -> None:
         with engine.connect() as connection:
             version = self._version(connection)
@@ -144,14 +169,25 @@ class StoreFile:
                     remedy="Fill it: keydeck events pull, or keydeck events import PATH.",
                 )
             if version < VERSION and not self._read_only:
-                if version and self._tell:
+                if version:
                     self._tell(
-                        f"The event store {self.path} is brought up to date, once: a million events take "
-                        "about 20 seconds."
+                        f"The event store {self.path} is brought up to date, once, here or by another "
+                        "process: a million events take about 20 seconds."
                     )
-                if self._begin(connection) < VERSION:
+                if self._begin_upgrade(connection) < VERSION:
                     upgrade(connection)
                 connection.commit()
+
+    def _begin_upgrade(self, connection: Connection) -> int:
+        """Begin as `_begin`, however long another process takes to bring the store up to date."""
+        until = monotonic() + _UPGRADE_SECONDS
+        while True:
+            try:
+                return self._begin(connection)
+            except DBAPIError as error:
+                code = getattr(error.orig, "sqlite_errorcode", 0)
+                if code & 0xFF != sqlite3.SQLITE_BUSY or monotonic() > until:
+                    raise
 
     def _begin(self, connection: Connection) -> int:
         """Begin to write, and return the version then: another process may just have changed it."""
@@ -191,7 +227,9 @@ class StoreFile:
             if self._read_only and str(cause).startswith("no such "):
                 raise EventStoreError(
                     f"The event store {self.path} was written by an older Keydeck, in another layout.",
-                    remedy="Open it once without --read-only.",
+                    remedy="Copy it to a disk that can be written, and open the copy once."
+                    if self._fixed
+                    else "Open it once without --read-only.",
                 ) from error
             raise EventStoreError(f"The event store {self.path}: {clean(cause, 200)}.") from error
         except PermissionError as error:
@@ -224,6 +262,13 @@ def _write_ahead(connection: sqlite3.Connection) -> None:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or monotonic() > until:
                 raise
             sleep(0.01)
+
+
+def _is_fixed(path: Path) -> bool:
+    """Whether a file is on a disk that is mounted read-only."""
+    with suppress(OSError):
+        return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+    return False
 
 
 def _must(own: bool, path: Path) -> None:
