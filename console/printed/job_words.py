@@ -105,6 +105,8 @@ def describe(view: JobView) -> Iterator[str]:
         f"written {view.done:,} of {job.planned:,}, remaining {view.remaining:,}, "
         f"not written {view.poisoned:,}, conflicts retried {view.conflicts:,}"
     )
+    if view.opened:
+        yield f"opened by KMS before they were written: {view.opened}"
     throttled = sum(sample.throttled for sample in view.samples)
     yield _line(
         f"{counted(view.kms_calls, 'KMS call')} in {view.seconds:,.1f} s, "

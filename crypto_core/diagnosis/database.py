@@ -48,7 +48,8 @@ def _replicas(engine: Engine, topic: Topic) -> Check:
     lag = ReplicaLags(engine).look()
     with connected(engine) as connection:
         connection.execute(dialect.SHORT_STATEMENTS)
-        behind = [one for one in backlogs(connection) if one.bytes > _LARGE_BYTES]
+        slots = backlogs(connection)
+    behind = [one for one in slots if one.bytes > _LARGE_BYTES]
     if lag.unseen:
         return topic.warning(
             UNSEEN, "Jobs then slow down before replicas are too far behind to be read from."
@@ -58,7 +59,8 @@ def _replicas(engine: Engine, topic: Topic) -> Check:
         said = f"Logical slots keep WAL that their subscribers have not taken: {words}."
         return topic.warning(said, "A job adds to it; let the subscribers catch up first.")
     if not lag.name:
-        return topic.ok("None that streams from here.")
+        mirrors = f" Logical subscribers also get each envelope: {', '.join(one.name for one in slots)}."
+        return topic.ok("None that streams from here." + (mirrors if slots else ""))
     said = f"{lag.name} is {lag.seconds:,.1f} s behind; a job waits above {MAX_LAG_SECONDS:g} s (--max-lag)."
     return topic.ok(said) if lag.seconds < MAX_LAG_SECONDS else topic.warning(said)
 

@@ -21,7 +21,6 @@ from crypto_core.envelope import (
     Format,
     at_least,
     bound_format,
-    open_dev,
     open_envelope,
     parse,
     require_envelope_format,
@@ -175,20 +174,6 @@ class TokenCipher:
             with opened.token as token:
                 sealed = self._sealed(token, key, ref, written, ask_kms=ask_kms)
             return replace(sealed, source=opened.wrapped_by)
-
-    def encrypt_dev(
-        self,
-        stored: str,
-        dev_key: str,
-        key: str | None = None,
-        *,
-        ref: TokenRef | None = None,
-        ask_kms: bool = False,
-    ) -> SealedToken:
-        """Return the token of a dev value in an envelope, as `encrypt`. Raises also EnvelopeError."""
-        observed = Observation(self._observer, "encrypt", self._write_format)
-        with observed, open_dev(stored, dev_key) as token:
-            return self._sealed(token, key, ref, self._write_format, ask_kms=ask_kms)
 
     def _sealed(
         self, token: Secret, key: str | None, ref: TokenRef | None, format_: Format, *, ask_kms: bool

@@ -210,28 +210,42 @@ class KmsKeyring:
     ) -> KeyAnswer:
         """Return which key and material wrapped an EDK, asking the Regions in turn, without a KeyId.
 
-        The Region of `named`, the key that the envelope claims, is asked first. The data key that comes back
-        is dropped at once. The answer is a statement about the envelope, not trust in the key. Raises the
-        KmsError of the Region that came closest.
+        The Region of `named`, the key that the envelope claims, is asked first. The key that KMS names is
+        then asked by name: both answers must agree. The data keys that come back are dropped at once. The
+        answer is a statement about the envelope, not trust in the key. Raises the KmsError of the Region that
+        came closest, KmsRequestError for answers that disagree.
         """
         failures: list[errors.KmsError] = []
         for region in self.routes.regions(first=region_of(named) if named else None):
             try:
-                answer = self.routes.call(
-                    "Decrypt",
-                    region,
-                    CiphertextBlob=encrypted_data_key,
-                    **_with("EncryptionContext", context),
-                )
+                answer = self._key_answer(region, encrypted_data_key, context)
             except (*checked_answers.TRY_THE_NEXT, errors.KmsUnreachableError) as error:
                 failures.append(error)
                 continue
-            checked_answers.take_plaintext(answer, "Decrypt", "").wipe()
-            return KeyAnswer(
-                checked_answers.key_arn_of(answer.get("KeyId"), "Decrypt", ""),
-                checked_answers.material_of(answer.get("KeyMaterialId")),
-            )
+            refused = again = None
+            try:
+                again = self._key_answer(region, encrypted_data_key, context, KeyId=answer.key_arn)
+            except checked_answers.TRY_THE_NEXT as error:
+                refused = error
+            if again != answer:
+                raise errors.KmsRequestError(
+                    f"KMS names {answer.key_arn} for a data key, and another answer where it is asked with "
+                    f"that key: {refused.message if refused else again}",
+                    operation="Decrypt",
+                    remedy="Check which endpoint answers for KMS, and whether the key was just changed.",
+                ) from refused
+            return answer
         raise checked_answers.closest(failures)
+
+    def _key_answer(self, region: str, blob: bytes, context: EncryptionContext, **key: str) -> KeyAnswer:
+        answer = self.routes.call(
+            "Decrypt", region, CiphertextBlob=blob, **_with("EncryptionContext", context), **key
+        )
+        checked_answers.take_plaintext(answer, "Decrypt", "").wipe()
+        return KeyAnswer(
+            checked_answers.key_arn_of(answer.get("KeyId"), "Decrypt", ""),
+            checked_answers.material_of(answer.get("KeyMaterialId")),
+        )
 
     def _decrypt(self, name: str, encrypted_data_key: bytes, context: EncryptionContext) -> UnwrappedDataKey:
         """Ask one key; where it has replicas and its Region doesn't answer, ask theirs."""

@@ -6,6 +6,9 @@ The names, the stored formats and the settings are that module's. With APP_ENV d
 values are in dev format, which protects nothing; the published module takes an APP_ENV that isn't set for
 that as well, this one for production. What `crypto_core` adds is there: with a token's place, v2 envelopes,
 and KEYDECK_TRUSTED_KEYS for what was sealed before TOKEN_ENCRYPTION_KEY_ID was another key.
+
+Tests may patch `boto3` or `boto3.client` here, as in the published module: then what they put in its place
+answers for KMS, about v1 alone, and which key it names is not looked at.
 """
 
 from __future__ import annotations
@@ -14,13 +17,18 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
+from types import SimpleNamespace
 from typing import Any
 
+from crypto_core import envelope
 from crypto_core.envelope import DEV_KEY, Format, classify, open_dev, seal_dev
+from crypto_core.envelope.fields import decode_leniently, encode
 from crypto_core.platform import environment
+from crypto_core.values import errors
 from crypto_core.values.errors import KeydeckError
 from crypto_core.values.references import TokenRef
-from crypto_core.values.secret import Secret
+from crypto_core.values.secret import DataKey, Secret
 
 __all__ = [
     "AuditEncryptionError",
@@ -59,6 +67,12 @@ def encrypt_token(
                 "TOKEN_ENCRYPTION_KEY_ID is not set.",
                 remedy="Set it to the ARN of a KMS key; or APP_ENV=dev, to develop without one.",
             )
+        if (client := _patched()) is not None:
+            made = client("kms").generate_data_key(
+                KeyId=os.environ["TOKEN_ENCRYPTION_KEY_ID"], KeySpec="AES_256"
+            )
+            with DataKey(made["Plaintext"]) as data_key:
+                return envelope.serialise(envelope.seal(Secret.of(token), data_key, made["CiphertextBlob"]))
         return environment.encrypt_token(token, reference, binding=binding)
 
 
@@ -78,6 +92,11 @@ def decrypt_token(
     with _as_token_error():
         stored = _stored_text(encrypted_blob)
         if classify(stored).format is not Format.DEV:
+            if (client := _patched()) is not None:
+                found = envelope.parse(stored)
+                opened = client("kms").decrypt(CiphertextBlob=found.encrypted_data_key)
+                with DataKey(opened["Plaintext"]) as data_key:
+                    return envelope.open_envelope(found, data_key).reveal()
             return environment.decrypt_token(stored, reference, least_format=least_format, binding=binding)
         if not _in_development():
             raise TokenEncryptionError(
@@ -132,8 +151,18 @@ def _as_token_error() -> Iterator[None]:
         yield
     except TokenEncryptionError:
         raise
+    except (errors.IncorrectKeyError, errors.KeyNotFoundError, errors.UntrustedKeyError) as error:
+        trusted = [os.environ.get(name, "") for name in ("TOKEN_ENCRYPTION_KEY_ID", "KEYDECK_TRUSTED_KEYS")]
+        raise TokenEncryptionError(
+            f"{error.message} Trusted: {', '.join(filter(None, trusted))}.",
+            remedy="If another key sealed it, add that key's ARN to KEYDECK_TRUSTED_KEYS.",
+        ) from error
     except KeydeckError as error:
         raise TokenEncryptionError(error.message, remedy=error.remedy) from error
+    except Exception as error:
+        if _patched() is None:
+            raise
+        raise TokenEncryptionError("What stands for KMS failed.") from error
 
 
 def _text(value: str | bytes | bytearray | memoryview, what: str) -> str:
@@ -148,10 +177,39 @@ def _text(value: str | bytes | bytearray | memoryview, what: str) -> str:
 
 
 def _stored_text(value: str | bytes | bytearray | memoryview) -> str:
-    """A stored value as text; bytes that are no ASCII are no base64, and count for nothing."""
+    """A stored value as text; bytes that are no ASCII are no base64, and count for nothing.
+
+    One in dev format is spelt as it is written: the published module reads it as leniently as v1.
+    """
     if isinstance(value, bytes | bytearray | memoryview):
-        return str(value, "ascii", "replace")
-    return _text(value, "The stored value")
+        value = str(value, "ascii", "replace")
+    stored = _text(value, "The stored value")
+    with suppress(errors.EnvelopeError):
+        content = decode_leniently(stored, "envelope")
+        if content.startswith(b"dev|") and content.count(b"|") == 1:
+            return encode(content).decode("ascii")
+    return stored
+
+
+@lru_cache(maxsize=1)
+def _boto3() -> SimpleNamespace:
+    import boto3
+
+    return SimpleNamespace(client=boto3.client)
+
+
+def __getattr__(name: str) -> Any:
+    """Return a `boto3` of this module's own: what a test changes in it changes nothing elsewhere."""
+    if name in ("boto3", "HAS_BOTO3"):
+        return _boto3() if name == "boto3" else True
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _patched() -> Any:
+    """What makes clients where a test has put something in boto3's place; None without that."""
+    put = globals().get("boto3") or (_boto3() if _boto3.cache_info().currsize else None)
+    client = getattr(put, "client", None)
+    return None if client is None or getattr(client, "__module__", "") == "boto3" else client
 
 
 def _in_development() -> bool:

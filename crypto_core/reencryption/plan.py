@@ -21,6 +21,10 @@ _ENVELOPES = frozenset(ENVELOPE_FORMATS)
 _IN_PLACE = frozenset({Format.PLAINTEXT, Format.DEV})
 
 
+PROVED = 100
+"""One in so many new envelopes KMS is asked to open, besides the first of a run or chunk."""
+
+
 class Verb(StrEnum):
     REWRAP = "rewrap"
     REENCRYPT = "reencrypt"

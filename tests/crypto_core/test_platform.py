@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
+from unittest.mock import Mock, patch
 
 import boto3
 import pytest
@@ -73,16 +74,68 @@ def test_a_stored_value_may_be_text_or_bytes_and_end_with_a_line(
     assert decrypt_token(kind(encrypt_token(TOKEN.encode()) + end)) == TOKEN
 
 
-def test_after_the_key_moved_old_tokens_open_once_it_is_trusted_and_the_error_names_the_setting(
+def test_after_the_key_moved_old_tokens_open_once_it_is_trusted_and_the_error_names_keys_and_setting(
     key: str, new_key: NewKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    old = encrypt_token(TOKEN)
-    monkeypatch.setenv("TOKEN_ENCRYPTION_KEY_ID", new_key())
-    with pytest.raises(TokenEncryptionError, match="KEYDECK_TRUSTED_KEYS") as failed:
+    old, asked, more = encrypt_token(TOKEN), new_key(), new_key()
+    monkeypatch.setenv("TOKEN_ENCRYPTION_KEY_ID", asked)
+    monkeypatch.setenv("KEYDECK_TRUSTED_KEYS", more)
+    with pytest.raises(
+        TokenEncryptionError, match=f"Trusted: {asked}, {more}.*to KEYDECK_TRUSTED_KEYS"
+    ) as failed:
         decrypt_token(old)
     assert isinstance(failed.value.__cause__, IncorrectKeyError)
     monkeypatch.setenv("KEYDECK_TRUSTED_KEYS", key)
     assert decrypt_token(old) == decrypt_token(encrypt_token(TOKEN)) == TOKEN
+
+
+def _wrapped(stored: str) -> str:
+    return "\r\n".join(stored[i : i + 64] for i in range(0, len(stored), 64))
+
+
+def _with_word(stored: str) -> str:
+    return base64.b64encode(b"v9|" + base64.b64decode(stored).partition(b"|")[2]).decode()
+
+
+@pytest.mark.parametrize("name", ["production", "dev"])
+@pytest.mark.parametrize(
+    "respelt",
+    [_wrapped, _with_word, lambda v: f'\t "{v}" ', lambda v: v + "==", lambda v: v[:2] + "*" + v[2:]],
+    ids=["wrapped", "another word", "spaces and quotes", "padding", "foreign character"],
+)
+def test_what_the_published_module_opens_opens_here_however_it_is_spelt(
+    name: str, respelt: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = encrypt_token(TOKEN)
+    monkeypatch.setenv("APP_ENV", name)
+    assert decrypt_token(respelt(stored)) == decrypt_token(respelt(stored).encode()) == TOKEN
+    if name == "dev" and respelt is not _with_word:
+        assert decrypt_token(respelt(encrypt_token(TOKEN))) == TOKEN
+
+
+@pytest.mark.parametrize("patched", ["boto3", "boto3.client"])
+def test_a_test_that_patches_boto3_here_answers_for_kms_until_it_ends(
+    patched: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kms = Mock()
+    kms.generate_data_key.return_value = {"Plaintext": b"k" * 32, "CiphertextBlob": b"wrapped"}
+    kms.decrypt.return_value = {"Plaintext": b"k" * 32}
+    with patch(f"crypto_core.platform.{patched}") as put:
+        made = put if patched == "boto3.client" else put.client
+        made.return_value = kms
+        with monkeypatch.context() as setting:
+            setting.setenv("TOKEN_ENCRYPTION_KEY_ID", "any name")
+            stored = encrypt_token(TOKEN)
+        kms.generate_data_key.assert_called_once_with(KeyId="any name", KeySpec="AES_256")
+        assert decrypt_token(stored) == TOKEN
+        kms.decrypt.assert_called_once_with(CiphertextBlob=b"wrapped")
+        kms.decrypt.side_effect = ValueError("no network")
+        with pytest.raises(TokenEncryptionError):
+            decrypt_token(stored)
+        made.assert_called_with("kms")
+    with pytest.raises(TokenEncryptionError):
+        decrypt_token(stored)
+    assert opened_as_published(encrypt_token(TOKEN)) == TOKEN
 
 
 @pytest.mark.parametrize("name", ["dev", "Development", "local"])

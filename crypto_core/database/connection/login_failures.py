@@ -205,7 +205,8 @@ CAUSES: tuple[Cause, ...] = (
     ),
     _passing(
         "The connection was closed",
-        "Try again; if it persists, look at the log of the server, or of the pooler: PgBouncer also closes "
+        "Try again; if it persists, look at the log of the server or pooler: PostgreSQL also ends what idles "
+        "longer than idle_in_transaction_session_timeout or idle_session_timeout of the role, PgBouncer "
         "what waits too long for a place in its pool (query_wait_timeout).",
         r"closed the connection|connection (already )?closed|[Cc]onnection reset|Broken pipe|SSL SYSCALL",
     ),

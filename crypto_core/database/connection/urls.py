@@ -41,6 +41,7 @@ _URL = re.compile(
     r"(?P<hosts>(?:\[[^\]/?]*\]|[^/?\[\]])*)(?:/(?P<database>[^?]*))?(?:\?(?P<query>.*))?",
     re.DOTALL,
 )
+_AROUND = " \t\r\n\ufeff"
 _HOST = re.compile(r"(?:\[(?P<ipv6>[^\]]+)\]|(?P<name>[^:\[\]]*))(?::(?P<port>\d{0,5}))?")
 
 
@@ -112,14 +113,19 @@ def parse_database_url(url: str, setting: str = "DATABASE_URL") -> DatabaseUrl:
             f"{setting} has more than one @: where its password ends isn't clear.",
             remedy="Percent-encode the password: @ as %40, : as %3A, / as %2F, ? as %3F, # as %23, % as %25.",
         )
-    found = _URL.fullmatch(url)
+    bare = url.strip(_AROUND)
+    if bare[:1] in ("'", '"') and bare.endswith(bare[:1]):
+        bare = bare[1:-1].strip(_AROUND)
+    found = _URL.fullmatch(bare)
     if found is None:
         raise SettingsError(f"{setting} is not a database URL.", remedy=URL_FORM)
     if found["scheme"] not in _SCHEMES:
         raise SettingsError(f"{setting} is not a PostgreSQL URL.", remedy=URL_FORM)
     if (found["driver"] or "") not in DRIVERS:
         raise SettingsError(f"{setting} names a driver that Keydeck does not know.", remedy=URL_FORM)
-    return _UrlReading(setting).read(found)
+    read = _UrlReading(setting).read(found)
+    around = () if bare == url else ("what stands around it (white space, quotes, a byte order mark)",)
+    return replace(read, notes=(*around, *read.notes))
 
 
 class _UrlReading:

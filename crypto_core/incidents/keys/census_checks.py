@@ -144,7 +144,8 @@ def _told(view: JobView) -> list[str]:
     rate = f", {view.tokens_per_second:,.0f}/s" if view.tokens_per_second else ""
     line = (
         f"Job {view.job.id} is {view.state}: {view.done:,} done, {view.remaining:,} to do, "
-        f"{view.conflicts:,} conflicts retried, {view.poisoned:,} that can't be written{rate}"
+        f"{view.conflicts:,} conflicts retried, {view.poisoned:,} that can't be written{rate}, "
+        f"opened by KMS before they were written: {view.opened}"
     )
     return [line, *view.remarks]
 

@@ -87,7 +87,8 @@ class MovingTokens(IncidentAction):
             return self._going_on(view)
         # Who was left out of the new key on purpose loses nothing that is to be warned of again.
         left_out = subject.listed(situation.incident.values.get(subject.LEFT_OUT, ""))
-        options = JobOptions(accepted=tuple(arn for arn in left_out if "*" not in arn))
+        # In an incident nobody vouches for the endpoint that answers for KMS.
+        options = JobOptions(ask_kms=True, accepted=tuple(arn for arn in left_out if "*" not in arn))
         inner = self._services.jobs.plan_job(
             self._verb, selection, target, options, cancelled=situation.cancelled
         )
@@ -134,7 +135,10 @@ class MovingTokens(IncidentAction):
         view = self._services.jobs.show_job(job)
         if progress is not None:
             progress(view.done, view.done + view.remaining)
-        lines = [f"Job {job} is {view.state}: {counted(view.done, 'token')} done, {view.remaining:,} to do."]
+        lines = [
+            f"Job {job} is {view.state}: {counted(view.done, 'token')} done, {view.remaining:,} to do.",
+            f"New envelopes that KMS opened before they were written: {view.opened}.",
+        ]
         if not view.state.ended:
             # By the time that this is read it may have ended.
             lines = [f"Job {job} was handed over: {counted(view.done + view.remaining, 'token')}."]
@@ -153,6 +157,7 @@ class MovingTokens(IncidentAction):
             new if self._verb is Verb.REENCRYPT else in_place,
             f"{counted(plan.tokens, 'token')} to {plan.target_name} ({plan.target_key_arn})",
             *columns,
+            "KMS opens every new envelope before it is written",
             (
                 f"At least {inner.seconds:,.0f} s, if production leaves all of the quota of {inner.quota:,} "
                 "KMS calls a second: the job takes what is left"

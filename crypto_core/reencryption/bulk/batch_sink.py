@@ -23,7 +23,7 @@ from crypto_core.database.tokens.store import StoredToken, digest
 from crypto_core.reencryption.bulk.ports import Outcome, Poison, Sealed, TokenTask
 from crypto_core.reencryption.bulk.token_sealer import UNKNOWN_KEY
 from crypto_core.reencryption.endurance import Endurance
-from crypto_core.values.errors import DatabaseError
+from crypto_core.values.errors import DatabaseError, KmsRequestError
 from crypto_core.values.key_names import same_key
 from crypto_core.values.references import TokenRef
 
@@ -172,6 +172,8 @@ class BatchSink:
         probe = self.attributor.ask_kms([poison.token])[0]
         if probe.failure is not None and probe.failure.transient:
             raise probe.failure
+        if isinstance(probe.failure, KmsRequestError):
+            return replace(poison, kind=CONTRADICTED)
         key_arn = probe.answer.key_arn if probe.answer is not None else None
         if key_arn is None:
             return poison

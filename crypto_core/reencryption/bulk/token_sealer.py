@@ -29,7 +29,7 @@ from crypto_core.keyring.data_keys import KeyAnswer
 from crypto_core.log.observation import Observation
 from crypto_core.reencryption.bulk.ports import BulkKms, Outcome, Poison, Sealed, TokenTask
 from crypto_core.reencryption.bulk.token_opener import open_under
-from crypto_core.reencryption.plan import Verb
+from crypto_core.reencryption.plan import PROVED, Verb
 from crypto_core.values import errors
 from crypto_core.values.secret import Secret
 
@@ -63,9 +63,6 @@ _OF_THE_TOKEN = (
 """What says something of one token, whichever keys there are."""
 
 _NOT_OPENED = (errors.IncorrectKeyError, errors.InvalidCiphertextError, errors.AuthenticationFailedError)
-
-PROVED = 100
-"""One in so many new envelopes KMS is asked to open, besides the first of a run."""
 
 UNKNOWN_KEY = "unknown-key"
 """The kind of failure where no key that may be asked opens the data key."""

@@ -13,7 +13,7 @@ from crypto_core.guard.consent import Danger, document_digest
 from crypto_core.keys.replacement import Compared
 from crypto_core.reencryption.bulk.pace import PaceTrend
 from crypto_core.reencryption.jobs.replica_watch import MAX_LAG_SECONDS
-from crypto_core.reencryption.plan import Plan, Verb
+from crypto_core.reencryption.plan import PROVED, Plan, Verb
 from crypto_core.values.clean_text import CleanText, cleans
 from crypto_core.values.json_records import JsonRecord, made, shape
 
@@ -125,6 +125,7 @@ class Job:
     created_by: CleanText
     host: CleanText
     restores: int | None = None
+    verify: str = "local"
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,11 +205,20 @@ class JobView(JsonRecord):
 
     json_shape = shape(
         "job=job.id state verb=job.verb selection=job.selection to=job.target_key_arn planned=job.planned "
-        "done conflicts_retried=conflicts poisoned errors remaining seconds tokens_per_second kms_calls "
-        "why waiting remarks",
+        "done opened conflicts_retried=conflicts poisoned errors remaining seconds tokens_per_second "
+        "kms_calls why waiting remarks",
         seconds=made(float, lambda record: round(record.seconds, 3)),
         tokens_per_second=made(float, lambda record: round(record.tokens_per_second, 1)),
     )
+
+    @property
+    def opened(self) -> str:
+        """How many of the new envelopes KMS opened before they were written; "" of what is restored."""
+        if self.job.restores is not None:
+            return ""
+        if self.job.verb is not Verb.REENCRYPT or self.job.verify == "kms":
+            return f"all {self.done:,}"
+        return f"about 1 in {PROVED} and the first of each chunk, of {self.done:,}"
 
     @property
     def through(self) -> int:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event, Lock
+from time import monotonic
 
 from sqlalchemy import Connection, Engine
 
@@ -18,16 +21,25 @@ from crypto_core.values.cancellation import stop_if
 from crypto_core.values.clean_text import clean
 from crypto_core.values.errors import EventStoreError, InterruptedRunError
 
+_UPGRADE_SECONDS = 3_600.0
+"""How long a store that another process brings up to date is waited for."""
+
+_log = logging.getLogger(__name__)
+
 
 class StoreFile:
-    """Connections to one store, made or upgraded (after `told`) when first used, unless `read_only`."""
+    """Connections to one store, made or upgraded (after `told`) when first used, unless `read_only`.
+
+    A store on a disk that is mounted read-only is read as it is, whoever owns it.
+    """
 
     def __init__(
         self, path: Path, *, read_only: bool = False, told: Callable[[str], None] | None = None
     ) -> None:
         self.path = path
-        self._read_only = read_only
-        self._tell = told
+        self._fixed = _is_fixed(path)
+        self._read_only = read_only or self._fixed
+        self._tell = told or _log.warning
         self._engine: Engine | None = None
         self._lock = Lock()
         self._writing = Lock()
@@ -86,11 +98,25 @@ class StoreFile:
             return self._engine
 
     def _create(self) -> Engine:
-        if self._read_only:
+        if self._fixed:
+            self._require_whole()
+        elif self._read_only:
             _must(is_own(self.path), self.path)
         else:
             _must(make_own(self.path), self.path)
-        return dialect.open_file(self.path, {HOLDS: holds}, read_only=self._read_only)
+        return dialect.open_file(self.path, {HOLDS: holds}, read_only=self._read_only, fixed=self._fixed)
+
+    def _require_whole(self) -> None:
+        """Raise EventStoreError where events may stand beside the file, in a log that can't be read there."""
+        _must(self.path.is_file() and not self.path.is_symlink(), self.path)
+        log = Path(f"{self.path}-wal")
+        if log.exists() and log.stat().st_size:
+            raise EventStoreError(
+                f"The event store {self.path} was copied while it was in use, and its disk is read-only: "
+                f"{log.name} holds what is not in it yet.",
+                remedy="Copy both files to a disk that can be written, and name the copy with "
+                "KEYDECK_EVENTS_FILE.",
+            )
 
     def _prepare(self, engine: Engine) -> None:
         with engine.connect() as connection:
@@ -101,14 +127,24 @@ class StoreFile:
                     remedy="Fill it: keydeck events pull, or keydeck events import PATH.",
                 )
             if version < VERSION and not self._read_only:
-                if version and self._tell:
+                if version:
                     self._tell(
-                        f"The event store {self.path} is brought up to date, once: a million events take "
-                        "about 20 seconds."
+                        f"The event store {self.path} is brought up to date, once, here or by another "
+                        "process: a million events take about 20 seconds."
                     )
-                if self._begin(connection) < VERSION:
+                if self._begin_upgrade(connection) < VERSION:
                     upgrade(connection)
                 connection.commit()
+
+    def _begin_upgrade(self, connection: Connection) -> int:
+        """Begin as `_begin`, however long another process takes to bring the store up to date."""
+        until = monotonic() + _UPGRADE_SECONDS
+        while True:
+            try:
+                return self._begin(connection)
+            except dialect.ERRORS as error:
+                if dialect.cause_of(error)[0] not in dialect.BUSY or monotonic() > until:
+                    raise
 
     def _begin(self, connection: Connection) -> int:
         """Begin to write, and return the version then: another process may just have changed it."""
@@ -143,11 +179,20 @@ class StoreFile:
             elif self._read_only and str(cause).startswith(dialect.LACKING):
                 said = " was written by an older Keydeck, in another layout."
                 remedy = "Open it once without --read-only."
+                if self._fixed:
+                    remedy = "Copy it to a disk that can be written, and open the copy once."
             raise EventStoreError(f"The event store {self.path}{said}", remedy=remedy) from error
         except PermissionError as error:
             raise _not_permitted(self.path) from error
         except OSError as error:
             raise EventStoreError(f"The event store {self.path}: {error.strerror}.") from error
+
+
+def _is_fixed(path: Path) -> bool:
+    """Whether a file is on a disk that is mounted read-only."""
+    with suppress(OSError):
+        return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+    return False
 
 
 def _must(own: bool, path: Path) -> None:

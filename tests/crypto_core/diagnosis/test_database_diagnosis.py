@@ -16,7 +16,7 @@ from console.container import Container
 from console.sandbox.postgres import OPERATOR
 from console.sandbox.sandbox import Sandbox
 from crypto_core.database.connection.engine import open_engine
-from crypto_core.database.tokens.table_figures import vacuuming
+from crypto_core.database.tokens.table_figures import Backlog, vacuuming
 from crypto_core.database.tokens.tables import PLATFORM_TABLES, TokenTable
 from crypto_core.diagnosis import Check, CheckOutcome, Topic
 from crypto_core.diagnosis.database import DatabasePlace, _session, look_at_database
@@ -320,7 +320,11 @@ def test_each_partition_is_looked_at_and_the_largest_threshold_counts(
 
 
 def test_a_table_that_is_vacuumed_too_late_is_named_with_the_statement_that_mends_it(
-    services: Container, superuser: Engine, platform: Engine, database_url: str
+    services: Container,
+    superuser: Engine,
+    platform: Engine,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     said = found(database_url)["vacuum"].said
     assert said == f"{len(PLATFORM_TABLES)} tables vacuumed in time by autovacuum's settings."
@@ -334,3 +338,7 @@ def test_a_table_that_is_vacuumed_too_late_is_named_with_the_statement_that_mend
     run(platform, *check.remedy.partition(": ")[2].replace("; ", ";\n").splitlines())
     assert found(database_url)["vacuum"].said == said
     assert found(database_url)["replicas"].said == "None that streams from here."
+    monkeypatch.setattr(
+        "crypto_core.diagnosis.database.backlogs", lambda _: [Backlog("mirror", 0), Backlog("bi", 1)]
+    )
+    assert found(database_url)["replicas"].said.endswith("subscribers also get each envelope: mirror, bi.")

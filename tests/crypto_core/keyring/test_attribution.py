@@ -10,6 +10,7 @@ import pytest
 from console.sandbox.endpoint import EndpointControl
 from console.sandbox.sandbox import Sandbox
 from crypto_core.aws.kms import KmsApi
+from crypto_core.keyring import checked_answers
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.values.errors import (
     IncorrectKeyError,
@@ -39,8 +40,10 @@ def test_attribution_asks_without_a_key_id_and_tells_key_and_material(
         answer = keyring.attribute(made["CiphertextBlob"])
         assert (answer.key_arn, answer.key_material_id) == (unknown, made["KeyMaterialId"])
     assert old["KeyMaterialId"] != new["KeyMaterialId"]
-    assert not [request for request in recorded(unknown, "Decrypt") if "keyId" in request]
-    assert len(made_data_keys) == 2
+    # Asked without a key, and once more with the key that KMS names.
+    asked = [request.get("keyId") for request in recorded(unknown, "Decrypt")]
+    assert asked == [None, unknown] * 2
+    assert len(made_data_keys) == 4
     for data_key in made_data_keys:
         with pytest.raises(ValueError, match="is wiped"):
             exposed(data_key)
@@ -63,7 +66,7 @@ def test_attribution_asks_the_regions_in_turn(aws: EndpointControl, sandbox: San
 
     both = KmsApi([REGION, ELSEWHERE], attempts=1)
     assert KmsKeyring(both, write_key=None).attribute(blob).key_arn == key
-    assert both.calls == 2
+    assert both.calls == 3
     with pytest.raises(InvalidCiphertextError, match="KEYDECK_REGIONS"):
         KmsKeyring(KmsApi([REGION], attempts=1), write_key=None).attribute(blob)
 
@@ -88,3 +91,16 @@ def test_an_attribution_that_names_no_key_is_refused(
     keyring = KmsKeyring(ChangedAnswers(KeyId=None), write_key=None)
     with pytest.raises(KmsRequestError, match="did not say which key"):
         keyring.attribute(wrapped(client, new_key()))
+
+
+@pytest.mark.parametrize("changed", ["KeyId", "KeyMaterialId"])
+def test_an_attribution_that_kms_contradicts_when_it_is_asked_with_that_key_is_refused(
+    aws: EndpointControl, client: Any, new_key: NewKey, monkeypatch: pytest.MonkeyPatch, changed: str
+) -> None:
+    key, materials = new_key(), iter("ab")
+    wrong = ChangedAnswers(**({"KeyId": key} if changed == "KeyId" else {}))
+    if changed == "KeyMaterialId":
+        monkeypatch.setattr(checked_answers, "material_of", lambda _: next(materials))
+    with pytest.raises(KmsRequestError, match="another answer where it is asked with that key"):
+        KmsKeyring(wrong, write_key=None).attribute(wrapped(client, new_key()))
+    assert len(wrong.data_keys) == (1 if changed == "KeyId" else 2)

@@ -132,7 +132,7 @@ def test_the_plaintext_is_taken_out_of_kmss_answer(aws: EndpointControl, new_key
     blob = keyring.generate().encrypted_data_key
     keyring.unwrap(blob)
     keyring.attribute(blob)
-    assert len(answers) == 3
+    assert len(answers) == 4
     assert not [answer for answer in answers if "Plaintext" in answer]
 
 

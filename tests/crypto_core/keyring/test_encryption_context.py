@@ -89,7 +89,7 @@ def test_cloudtrail_says_which_row_was_opened(kms: KmsApi, new_key: NewKey, reco
     keyring.rewrap(blob, key, named=key, context=ROW)
     named = {"keydeck:table": "gh_connection", "keydeck:column": "access_token", "keydeck:id": "gh-42"}
     assert [r["encryptionContext"] for r in recorded(key, "GenerateDataKey")] == [named]
-    assert [r["encryptionContext"] for r in recorded(key, "Decrypt")] == [named, named]
+    assert [r["encryptionContext"] for r in recorded(key, "Decrypt")] == [named, named, named]
     (request,) = recorded(key, "ReEncrypt")
     assert request["sourceEncryptionContext"] == request["destinationEncryptionContext"] == named
 

@@ -8,12 +8,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
 from crypto_core.lists.paging import Query
 from crypto_core.trail.event_fields import DETAILS, EVENT_FIELDS, PIVOTS, ROLLED
-from crypto_core.trail.store import EventStore
+from crypto_core.trail.store import EventStore, database
 from crypto_core.trail.store.pulls import PullBook, PullScope, TimeWindow, Unfinished
 from crypto_core.trail.store.schema import VERSION
 from crypto_core.values.errors import EventStoreError
@@ -176,6 +177,55 @@ def test_several_processes_may_open_an_older_store_at_once(store: EventStore) ->
         process.stdin.write("!")
         process.stdin.flush()
     assert [process.communicate(timeout=60)[0].strip() for process in opened] == ["20"] * 4
+
+
+def test_who_comes_while_another_process_converts_a_store_waits_for_it(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_older(store)
+    monkeypatch.setattr(database, "_WAIT_SECONDS", 0.05)
+    with closing(sqlite3.connect(store.file.path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        ends = Timer(0.5, other.execute, ["ROLLBACK"])
+        ends.start()
+        assert store.count(Query(filter="agent:*")) == 20
+        ends.join()
+
+
+MOUNTED = """
+mount -t tmpfs tmpfs "$1" && cp "$2"* "$1" && mount -o remount,ro "$1" && exec "$3" -c "
+from pathlib import Path
+from crypto_core.values.errors import EventStoreError
+from crypto_core.lists.paging import Query
+from crypto_core.trail.store import EventStore
+try:
+    print(EventStore(Path('$1/events.sqlite')).count(Query(filter='agent:*')))
+except EventStoreError as error:
+    print(error)
+"
+"""
+
+
+@pytest.mark.parametrize("state", ["closed", "in use", "older"])
+def test_a_store_opens_from_a_disk_that_is_mounted_read_only_or_says_why_not(
+    store: EventStore, tmp_path: Path, state: str
+) -> None:
+    own_mounts = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
+    if subprocess.run([*own_mounts, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no file system may be mounted here")
+    if state == "older":
+        make_older(store)
+    elif state == "closed":
+        store.close()
+    (tmp_path / "disk").mkdir()
+    arguments = [MOUNTED, "sh", str(tmp_path / "disk"), str(store.file.path), sys.executable]
+    printed = subprocess.run([*own_mounts, *arguments], capture_output=True, text=True, check=False)
+    said = {
+        "closed": "20\n",
+        "in use": "events.sqlite-wal holds",
+        "older": "Copy it to a disk that can be written",
+    }
+    assert said[state] in printed.stdout, printed
 
 
 def test_a_damaged_block_does_not_keep_a_store_from_its_new_fields(store: EventStore) -> None:

@@ -88,6 +88,7 @@ def test_a_session_that_was_ended_for_idling_is_a_passing_error_and_the_next_one
     with pytest.raises(DatabaseUnreachableError) as caught, connected(engine) as connection:
         _idle_until_ended(engine, connection)
     assert caught.value.passing
+    assert "idle_in_transaction_session_timeout" in caught.value.remedy
     with connected(engine) as connection:
         assert connection.scalar(text("SELECT 1")) == 1
 

@@ -29,6 +29,15 @@ def test_each_drivers_form_means_the_same(scheme: str) -> None:
     assert parse_database_url(BASE.replace("postgresql", scheme)) == parse_database_url(BASE)
 
 
+@pytest.mark.parametrize("around", ["\ufeff{}", "{}\r\n", " {} ", '"{}"', "'{}'\r", '\ufeff "{}" \n'])
+def test_what_an_editor_or_a_shell_leaves_around_a_url_is_left_out_with_a_word(around: str) -> None:
+    found = parse_database_url(around.format(BASE))
+    (note,) = found.notes
+    assert "byte order mark" in note
+    assert found.base == parse_database_url(BASE).base
+    assert parse_database_url(BASE).notes == ()
+
+
 KEYWORDS = [
     # libpq's own
     ("sslmode=require", {"sslmode": "require"}),
@@ -75,6 +84,8 @@ LEFT_OUT = [
         "options=-c%20jit%3Don",
         "options=-c%20client_encoding%3Dx",
     ),
+    *("pool=5", "checkout_timeout=5", "prepared_statements=false", "default_query_exec_mode=simple_protocol"),
+    *("pool_max_conn_idle_time=30m", "statement_cache_capacity=0"),
     *("options=--default-transaction-isolation%3Dserializable", "default_transaction_isolation=serializable"),
 ]
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 from sqlalchemy import Engine, text
 
 from console.container import Container
+from console.sandbox.endpoint import Fault
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.keys.toolbox import key_tools
 from crypto_core.incidents.model import CheckState
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CheckKind
-from crypto_core.values.errors import JobError, NotConfirmedError, RefusedError
+from crypto_core.keyring.cipher import TokenCipher
+from crypto_core.values.errors import JobError, KmsError, NotConfirmedError, RefusedError
 from tests.crypto_core.incidents.keys.conftest import Scene, told
 
 REENCRYPT, EMPTY = ActionKind.REENCRYPT, CheckKind.NOTHING_UNDER_KEY
@@ -72,6 +75,28 @@ def test_all_that_is_under_the_old_key_is_moved_by_one_job_also_after_a_crash(mo
     assert scene.look(EMPTY).state is CheckState.NOT_YET
     assert scene.do(REENCRYPT).complete
     assert len(scene.jobs.service.jobs()) == 2
+
+
+def test_kms_opens_every_new_envelope_so_that_one_wrong_data_key_in_three_stops_the_job(
+    moved: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An endpoint that errs after the first answer, which alone is looked at where a job samples."""
+    monkeypatch.setattr("crypto_core.reencryption.bulk.token_sealer.PROVED", 10**12)
+    moved.stage.connect(moved.key, 20)
+    moved.sandbox.control.add_fault(Fault("GenerateDataKey", "another bit", fraction=1 / 3))
+    with suppress(KmsError):
+        assert not moved.do(REENCRYPT).complete
+    moved.sandbox.control.clear()
+    result = moved.do(REENCRYPT)
+    (view,) = moved.jobs.service.jobs()
+    assert result.complete, told(result)
+    assert view.opened == f"all {view.done:,}"
+    assert f"opened before they were written: {view.opened}" in told(result)
+    cipher = TokenCipher(moved.container.keyring.limited_to(new := moved.values["new_key"]))
+    scope = moved.container.status.prove(everywhere=False).scope_under(new)
+    for page in moved.container.store.pages(scope, size=100):
+        for token in page:
+            cipher.open(token.value.reveal(), ref=token.ref).token.wipe()
 
 
 @pytest.mark.deep

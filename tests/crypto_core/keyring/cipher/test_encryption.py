@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from cryptography.fernet import Fernet
 
 from crypto_core.aws.kms import KmsApi
-from crypto_core.envelope import DEV_KEY, Format, parse, serialise
+from crypto_core.envelope import Format, parse, serialise
 from crypto_core.keyring import cipher as cipher_module
 from crypto_core.keyring.cipher import TokenCipher
 from crypto_core.keyring.kms_keyring import KmsKeyring
@@ -164,34 +162,3 @@ def test_data_keys_and_tokens_are_wiped_when_their_work_is_done(
     for data_key in made:
         with pytest.raises(ValueError, match="is wiped"):
             exposed(data_key)
-
-
-# The platform's development format
-
-
-def dev_value(token: str, key: str = DEV_KEY) -> str:
-    return base64.b64encode(b"dev|" + Fernet(key).encrypt(token.encode())).decode()
-
-
-def test_a_dev_value_becomes_an_envelope(kms: KmsApi, new_key: NewKey) -> None:
-    key, other = new_key(), Fernet.generate_key().decode()
-    cipher = TokenCipher(KmsKeyring(kms, write_key=key))
-    for stored, dev_key in ((dev_value(TOKEN), DEV_KEY), (dev_value(TOKEN, other), other)):
-        sealed = cipher.encrypt_dev(stored, dev_key)
-        assert cipher.decrypt(sealed.stored).reveal() == TOKEN
-        assert sealed.wrapped_by.key_arn == key
-    assert kms.calls == 4
-
-
-def test_a_dev_value_that_does_not_open_asks_nothing_of_kms(kms: KmsApi, new_key: NewKey) -> None:
-    cipher = TokenCipher(KmsKeyring(kms, write_key=new_key()))
-    with pytest.raises(errors.AuthenticationFailedError):
-        cipher.encrypt_dev(dev_value(TOKEN, Fernet.generate_key().decode()), DEV_KEY)
-    with pytest.raises(errors.UnsupportedFormatError):
-        cipher.encrypt_dev(TOKEN, DEV_KEY)
-    assert kms.calls == 0
-
-
-def test_an_empty_dev_value_is_nothing_to_protect(kms: KmsApi, new_key: NewKey) -> None:
-    with pytest.raises(errors.InvalidTokenError):
-        TokenCipher(KmsKeyring(kms, write_key=new_key())).encrypt_dev(dev_value(""), DEV_KEY)

@@ -59,7 +59,7 @@ def test_a_damaged_member_of_a_group_is_passed_over_and_counted_as_damaged(
     connect_github(platform, "gh-4", encrypt_token("gho_4"))
     before = decrypts()
     status = services.services.status.take_census()
-    assert decrypts() - before == 1
+    assert decrypts() - before == 2
     assert {(s.tokens, s.evidence, bool(s.key_arn)) for s in status.keys} == {
         (2, Evidence.UNKNOWN, False),
         (2, Evidence.INFERRED, True),

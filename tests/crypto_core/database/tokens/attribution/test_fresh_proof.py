@@ -22,7 +22,9 @@ from crypto_core.database.tokens.census import Census, take_census
 from crypto_core.database.tokens.fresh_proof import FreshProver
 from crypto_core.envelope import ENVELOPE_FORMATS, Format, parse, serialise
 from crypto_core.keyring.cipher import TokenCipher
+from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.lists.coverage import Evidence
+from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.values.errors import DatabaseError
 from crypto_core.values.references import TokenRef
 from tests.crypto_core.database.tokens.attribution.scene import OTHER_ARN, adds_up, only, without_header
@@ -45,13 +47,12 @@ def _poison(superuser: Engine, key_arn: str) -> None:
 
 def _lie(monkeypatch: pytest.MonkeyPatch, services: Container, key_arn: str, about: set[bytes]) -> None:
     """KMS names another key in its answers about some encrypted data keys."""
-    call = services.kms.call
+    call, honest = services.kms.call, services.keyring.trusted[0]
 
     def answer(name: str, **parameters: Any) -> Any:
-        found = call(name, **parameters)
-        if name == "Decrypt" and parameters["CiphertextBlob"] in about:
-            found = found | {"KeyId": key_arn}
-        return found
+        if name != "Decrypt" or parameters["CiphertextBlob"] not in about:
+            return call(name, **parameters)
+        return call(name, **parameters | {"KeyId": honest}) | {"KeyId": key_arn}
 
     monkeypatch.setattr(services.kms, "call", answer)
 
@@ -64,7 +65,7 @@ def test_kms_is_asked_about_every_group_in_every_column(
     assert proof.parts == len(places) > len(world.by_key)
     # A member that isn't whole is told without KMS, and another one is asked about.
     assert proof.parts <= proof.asked <= proof.parts + len(world.corrupt)
-    assert decrypts() <= proof.asked
+    assert decrypts() <= 2 * proof.asked
     for key in (world.current_key, world.old_key):
         known = sum(n for (arn, _), n in world.by_key.items() if arn == key.arn)
         assert known - len(world.corrupt) <= proof.tokens_under(key.arn) <= known
@@ -87,7 +88,7 @@ def test_remembered_answers_count_for_nothing_and_new_ones_are_remembered(
     # the group is a conflict from now on, or under the old key, and no zero.
     beside = scalar(superuser, _NAMED_TWICE)
     status = services.status.take_census()
-    assert decrypts() == asked + beside, (
+    assert decrypts() == asked + 2 * beside, (
         "what KMS has not named in this process is compared with what it says"
     )
     conflict = any(share.evidence is Evidence.CONFLICT for share in status.keys)
@@ -100,6 +101,23 @@ def test_a_proof_needs_no_schema_of_keydecks_and_writes_nothing_when_read_only(
     proof = fresh(read_only=True).status.prove()
     assert proof.tokens_under(world.old_key.arn)
     assert proof.complete
+
+
+def test_a_key_that_kms_names_wrongly_for_good_makes_no_zero(
+    services: Container, sandbox: Sandbox, world: World
+) -> None:
+    old, new = world.old_key.arn, world.current_key.arn
+    sandbox.control.add_fault(Fault("Decrypt", "another key", message=new))
+    proof = services.status.prove(about=old)
+    assert (proof.tokens_under(old), proof.complete) == (0, False)
+    assert proof.doubtful >= len(world.sealed_under(world.old_key)) - len(world.corrupt)
+    status = services.status.take_census()
+    assert not status.well
+    assert any("asked with that key" in reason for reason in status.coverage.reasons)
+    plan = services.services.work.plan_reencryption(Verb.REENCRYPT, Selection(under_key=old), new)
+    assert (plan.tokens, plan.whole) == (0, False)
+    taken = services.services.key_changes.plan_change(KeyChange(ChangeKind.DISABLE, old))
+    assert taken.refused_unless_typed
 
 
 def test_a_group_that_contradicts_itself_is_asked_about_token_by_token(
