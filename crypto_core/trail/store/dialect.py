@@ -1,7 +1,8 @@
 """SQLite, the engine of the event store's file: all that another one would have otherwise.
 
-SQLite documentation, "Write-Ahead Logging": readers never wait for a writer. A query that nobody waits for
-any more ends by the progress handler. Other statements are SQLAlchemy's, or SQL of the store's own modules.
+SQLite documentation, "Write-Ahead Logging": readers never wait for a writer, and on a disk that can't be
+written a file opens as immutable alone, without what its log still holds. A query that nobody waits for any
+more ends by the progress handler. Other statements are SQLAlchemy's, or SQL of the store's own modules.
 """
 
 from __future__ import annotations
@@ -62,10 +63,15 @@ class _Hinted(SQLiteCompiler):
         return text
 
 
-def open_file(path: Path, functions: Mapping[str, Callable[..., bool]], *, read_only: bool) -> Engine:
-    """Return an engine for a file that is there; `functions` are ours, of three arguments."""
+def open_file(
+    path: Path, functions: Mapping[str, Callable[..., bool]], *, read_only: bool, fixed: bool
+) -> Engine:
+    """Return an engine for a file that is there, `fixed` where nobody can write it.
+
+    `functions` are ours, of three arguments.
+    """
     # Mode rw makes no file.
-    address = f"{path.absolute().as_uri()}?mode=rw"
+    address = f"{path.absolute().as_uri()}?{'immutable=1' if fixed else 'mode=rw'}"
     engine = create_engine(
         "sqlite+pysqlite://",
         creator=lambda: sqlite3.connect(
