@@ -1,13 +1,22 @@
-"""PostgreSQL's own: column types, upserts, the clock, locks, its identity.
+"""PostgreSQL's own: column types, upserts, encodings, the clock, locks, its identity.
+
+Where a database's encoding isn't UTF-8, PostgreSQL rejects a statement for one character that it can't
+convert, and a JSON document for an escape of one: these are written in ASCII. SQL_ASCII takes every byte.
+PostgreSQL documentation, sections 23.3 "Character Set Support" and 8.14 "JSON Types".
 
 Other statements are SQLAlchemy's, or text of tokens/ and state/.
 """
 
 from __future__ import annotations
 
+import codecs
+import json
+import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from psycopg2.extensions import encodings
 from sqlalchemy import ColumnElement, Connection, Function, TextClause, func, select
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -110,3 +119,59 @@ def database_identity(connection: Connection) -> str:
     of = f", PostgreSQL system {system}" if system is not None else ""
     started = since.astimezone(UTC).isoformat(timespec="microseconds")
     return f"{clean(connection.scalar(_NAME), 100)} (oid {oid}{of}, started {started})"
+
+
+_ANY = ("UTF8", "SQL_ASCII")
+_IN_ASCII = str.maketrans(
+    dict.fromkeys("‐‑‒–—−·", "-")
+    | dict.fromkeys("‘’“”", "'")
+    | {"…": "...", "→": "->", "←": "<-", "≥": ">=", "≤": "<=", "≠": "!=", "×": "x", "•": "*"}
+)
+_DIFFERING = frozenset("¢£¥¬‖‾−〜")
+"""Python's EUC_JP has them where PostgreSQL's has not."""
+_LONE = re.compile("[\ud800-\udfff]")
+
+
+def as_stored(connection: Connection, value: Any, *, escaped: bool = False) -> Any:
+    """Return a value as the database will return it; what is digested before it is written goes through this.
+
+    `escaped` is for what is sent as JSON that escapes all but ASCII.
+    """
+    driver: Any = connection.connection.driver_connection
+    is_utf8 = driver.get_parameter_status("server_encoding") in (None, _ANY[0])
+    return fitted(value, "ascii" if escaped and not is_utf8 else codec_of(driver))
+
+
+def codec_of(connection: Any) -> str | None:
+    """Return Python's codec for the encoding of a connection's server; None where it can hold everything."""
+    name = connection.get_parameter_status("server_encoding") or _ANY[0]
+    return None if name in _ANY else encodings.get(name, "ascii")
+
+
+def fitted(value: Any, codec: str | None) -> Any:
+    """Return a value, and all that a list or a mapping holds, as a database of this encoding can store it.
+
+    What is fitted already stays the same.
+    """
+    if codec is None:
+        return value
+    if isinstance(value, str):
+        return value if value.isascii() else "".join(_in(codec, one) for one in value)
+    if isinstance(value, Mapping):
+        return {fitted(name, codec): fitted(one, codec) for name, one in value.items()}
+    return [fitted(one, codec) for one in value] if isinstance(value, list | tuple) else value
+
+
+def _in(codec: str, character: str) -> str:
+    written = codecs.encode(character, codec, "ignore")
+    # Longer ones are of Python's own making, as are some others.
+    if 0 < len(written) <= 2 and (len(written) == 1 or character not in _DIFFERING):
+        return character
+    plain = character.translate(_IN_ASCII)
+    return plain if plain.isascii() else f"<U+{ord(character):04X}>"
+
+
+def json_text(document: Any, **options: Any) -> str:
+    """Return JSON with every character as itself, since its escape may be refused."""
+    written = json.dumps(document, ensure_ascii=False, **options)
+    return _LONE.sub(lambda found: f"\\u{ord(found[0]):04x}", written)

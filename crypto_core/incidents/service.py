@@ -32,6 +32,7 @@ from crypto_core.incidents.report.words import found_out
 from crypto_core.incidents.runbooks.catalogue import CaptureKind
 from crypto_core.incidents.runbooks.library import RunbookLibrary
 from crypto_core.incidents.runbooks.runbook import Runbook
+from crypto_core.incidents.runbooks.runbook_toml import read_runbook
 from crypto_core.incidents.scope_check import checked_scope
 from crypto_core.incidents.steps.evidence_capture import StepEvidence
 from crypto_core.incidents.steps.evidence_text import NOTHING_SHA256, joined, kept_text
@@ -195,6 +196,8 @@ class IncidentService:
         """
         self._parts.guard.may_change("declare an incident")
         found = self._parts.library.get(runbook)
+        if (stored := self._parts.store.as_stored(found.text)) != found.text:
+            found = read_runbook(stored, found.source)
         runbook_named = {"runbook": found.id}
         guard = self._parts.guard
         with guard.recording("incident declare", found.id, runbook_named, lambda e: kept_text(e.message)):

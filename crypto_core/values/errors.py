@@ -363,11 +363,15 @@ class KmsUnreachableError(KmsError, transient=True, remedy="Check the network an
 
 
 class DatabaseError(KeydeckError):
-    """PostgreSQL refused or failed. `sqlstate` is its code, "" if the server gave none."""
+    """PostgreSQL refused or failed. `sqlstate` is its code, "" if the server gave none.
 
-    def __init__(self, message: str, *, remedy: str = "", sqlstate: str = "") -> None:
+    `foreign` says that a table of the platform's refused it, or code that its owner attached.
+    """
+
+    def __init__(self, message: str, *, remedy: str = "", sqlstate: str = "", foreign: bool = False) -> None:
         super().__init__(message, remedy=remedy)
         self.sqlstate = sqlstate
+        self.foreign = foreign
 
     @property
     def passing(self) -> bool:
@@ -376,8 +380,8 @@ class DatabaseError(KeydeckError):
 
     @property
     def by_the_row(self) -> bool:
-        """True where a value was refused: by its type, a constraint, a view's check or a trigger."""
-        return self.sqlstate[:2] in ("22", "23", "44") or self.sqlstate == "P0001"
+        """True where another row may be written: a value was refused, or a table or its code refuses."""
+        return self.foreign or self.sqlstate[:2] in ("22", "23", "44") or self.sqlstate == "P0001"
 
 
 class ChangedByDatabaseError(DatabaseError):

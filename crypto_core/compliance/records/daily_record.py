@@ -156,7 +156,7 @@ class EvidenceRecorder:
                 "number": end.number + 1,
                 "database_id": journal.database_id if journal else "",
                 "taken_at": snapshot.taken_at.isoformat(),
-                "recorded_by": clean(actor, 500),
+                "recorded_by": self.table.as_stored(clean(actor, 500)),
                 "version": self.version,
                 "previous": (end.digest or FIRST).hex(),
                 "journal": {
@@ -167,7 +167,7 @@ class EvidenceRecorder:
                     {"id": one.id, "version": one.version, "sha256": one.digest}
                     for one in self.library.read().catalogues
                 ],
-                "snapshot": snapshot_json(snapshot),
+                "snapshot": self.table.as_stored(snapshot_json(snapshot)),
             }
         )
 

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Engine, Integer, Text, cast, func, select
 
 from crypto_core.database.connection.engine import connected
-from crypto_core.database.dialect import JSONB
+from crypto_core.database.dialect import JSONB, as_stored
 from crypto_core.database.schema import evidence_record as table
 from crypto_core.database.schema import journal as journal_table
 from crypto_core.database.state.journal import Journal, written_last
@@ -75,6 +75,11 @@ class EvidenceRecordTable:
         if row is None:
             return RecordChainEnd(0, None, None, last)
         return RecordChainEnd(row[0], bytes(row[1]), moment_of(row[2]), last)
+
+    def as_stored(self, value: Any) -> Any:
+        """Return a part of a document as the database can read it once it is in ASCII."""
+        with connected(self._engine) as connection:
+            return as_stored(connection, value, escaped=True)
 
     def write(
         self, document: str, signature: Signature | None, unsigned_because: str, *, keep_days: int = 0

@@ -28,9 +28,11 @@ from crypto_core.database.connection.transactions import (
     Reach,
     connection_of,
 )
+from crypto_core.database.connection.url_parameters import OWN_PATH
 from crypto_core.database.connection.urls import DatabaseUrl, parse_database_url
+from crypto_core.database.dialect import json_text
 from crypto_core.database.qualified_sql import qualify, text
-from crypto_core.database.schema import SCHEMA, journal, journal_end, metadata
+from crypto_core.database.schema import FUNCTIONS, OWN_TABLES, SCHEMA, journal, journal_end, metadata
 from crypto_core.log.redaction import cap
 from crypto_core.values import errors
 from crypto_core.values.cancellation import Cancellation, stop_if
@@ -121,6 +123,7 @@ def open_engine(
         connect_args=arguments,
         execution_options={_AUTHORITIES: parsed.keywords.get("sslrootcert"), _SETTING: setting, REACH: reach},
         hide_parameters=True,
+        json_serializer=json_text,
         poolclass=SharedPool,
         pool_pre_ping=True,
         pool_size=8,
@@ -295,37 +298,61 @@ def _forget_row(error: DBAPIError) -> None:
             part.args = tuple(str(argument).strip().partition("\n")[0] for argument in part.args[:1])
 
 
-def _grant(said: str) -> str:
-    """The statement that gives what PostgreSQL's message says is denied."""
-    denied = re.search(r"permission denied for (schema|table|database|function) (\w+)", said)
-    if denied is None:
+_FUNCTIONS = frozenset(re.findall(rf"{SCHEMA}\.(\w+)", " ".join(FUNCTIONS.values())))
+_BEFORE_TABLE = ("INSERT INTO", "UPDATE", "DELETE FROM", "SELECT.*? (?:FROM|JOIN)")
+_BY_OWNER = "or have the code that runs in the write run as its owner: SECURITY DEFINER"
+
+
+def _grant(said: str, statement: str, context: str) -> str:
+    """The statement that gives what is denied. The server may say it in any language, but not the names."""
+    words = re.findall(r"\w+", said)
+    if context:
+        for before in _BEFORE_TABLE:
+            for table in re.findall(rf'(?i)\b{before} (?:ONLY )?([\w."]+)', " ".join(context.split())):
+                if table.replace('"', "").rpartition(".")[2] in words:
+                    return f"GRANT {before[:6]} ON {table} TO the role, {_BY_OWNER}"
+        return f"the privilege that the message names, {_BY_OWNER}"
+    if function := next((word for word in words if word in _FUNCTIONS), ""):
+        return f"GRANT EXECUTE ON FUNCTION {SCHEMA}.{function} TO the role"
+    if SCHEMA in words:
+        return f"GRANT USAGE ON SCHEMA {SCHEMA} TO the role"
+    used = {*re.findall(r"\w+", statement), *OWN_TABLES}
+    name = next((word for word in reversed(words) if word in used), "")
+    if not name:
         return "the privilege that the message names; keydeck help privileges lists what each role needs"
-    kind, name = denied[1], denied[2]
-    if kind == "function":
-        return f"GRANT EXECUTE ON FUNCTION {SCHEMA}.{name} TO the role"
-    privilege = {"schema": "USAGE", "database": "CREATE", "table": "SELECT, INSERT, UPDATE"}[kind]
-    if kind == "table" and name in (journal.name, journal_end.name):
+    privilege = "SELECT, INSERT, UPDATE" if name in OWN_TABLES else "SELECT, UPDATE"
+    if name in (journal.name, journal_end.name):
         privilege = "SELECT"
-    if kind == "table" and name not in {"version", *(table.name for table in metadata.tables.values())}:
-        privilege = "SELECT, UPDATE"
-    return f"GRANT {privilege} ON {kind.upper()} {name} TO the role"
+    return f"GRANT {privilege} ON TABLE {name} TO the role"
 
 
 def _lacks_own_column(code: str, said: str) -> bool:
     """Whether a column of Keydeck's own tables is missing: its schema is older."""
-    missing = re.match(r"column (\w+)\.\w+ does not exist", said) if code == "42703" else None
-    return missing is not None and f"{SCHEMA}.{missing[1]}" in metadata.tables
+    named = re.findall(r"(\w+)\.\w", said) if code == "42703" else ()
+    return any(f"{SCHEMA}.{name}" in metadata.tables for name in named)
+
+
+def _refused_by_others(code: str, statement: str, context: str) -> bool:
+    """Whether a table of the platform's refuses, or code that runs in the write: others may be written."""
+    own = f"{SCHEMA}." in f"{statement} {context}".replace(OWN_PATH, "")
+    return bool(statement) and not own and (bool(context) or code in ("0A000", "42501", "42809", "55000"))
 
 
 def _translated(error: DBAPIError, lines: list[str], **named: str) -> errors.DatabaseError:
     driver: Any = error.orig
     code = getattr(driver, "pgcode", None) or ""
-    said = clean(getattr(getattr(driver, "diag", None), "message_primary", None) or "", 300)
+    diagnostics = getattr(driver, "diag", None)
+    said = clean(getattr(diagnostics, "message_primary", None) or "", 300)
+    statement, context = error.statement or "", getattr(diagnostics, "context", None) or ""
+    foreign = _refused_by_others(code, statement, context)
     if code == "25006":
         return errors.DatabaseReadOnlyError("The database session is read only.", sqlstate=code)
     if code == "42501":
         return errors.MissingGrantError(
-            f"The database role lacks a privilege: {said}.", remedy=f"Needed: {_grant(said)}.", sqlstate=code
+            f"The database role lacks a privilege: {said}.",
+            remedy=f"Needed: {_grant(said, statement, context)}.",
+            sqlstate=code,
+            foreign=foreign,
         )
     if (code in ("42P01", "3F000", "42883") and "keydeck" in said) or _lacks_own_column(code, said):
         return errors.MissingSchemaError(
@@ -342,8 +369,19 @@ def _translated(error: DBAPIError, lines: list[str], **named: str) -> errors.Dat
     if "statement pooling" in said:
         return login_failures.login_failure([said], code, **named)
     return errors.DatabaseError(
-        f"The database rejected the statement: {said} (SQLSTATE {code}).", sqlstate=code
+        f"The database rejected the statement: {said} (SQLSTATE {code}).",
+        remedy=_refused_remedy(diagnostics, context) if foreign or code[:2] == "23" else "",
+        sqlstate=code,
+        foreign=foreign,
     )
+
+
+def _refused_remedy(diagnostics: Any, context: str) -> str:
+    """What to do where a table refuses a write; the server's own hint, if no code of others gave it."""
+    if constraint := clean(getattr(diagnostics, "constraint_name", None), 100):
+        return f"Have the table's owner mend the constraint {constraint}, or the row."
+    hint = "" if context else clean(getattr(diagnostics, "message_hint", None), 300)
+    return hint or "Have the table's owner mend its definition, or the code that runs in the write."
 
 
 QUERY_CANCELED = "57014"

@@ -212,6 +212,8 @@ CAUSES: tuple[Cause, ...] = (
     ),
 )
 """The first that fits counts."""
+_CODES = ("3D000", "57P03")
+"""Each stands for one cause, in whatever language the server speaks."""
 
 
 def login_failure(lines: Sequence[str], sqlstate: str = "", setting: str = _URL) -> DatabaseUnreachableError:
@@ -220,9 +222,10 @@ def login_failure(lines: Sequence[str], sqlstate: str = "", setting: str = _URL)
     `setting` is the one with the URL.
     """
     said = clean(" ".join("; ".join(lines).split()), SAID_LIMIT).rstrip(".")
-    for cause in CAUSES:
-        if re.search(cause.pattern, said):
-            return failure_of(cause, said, sqlstate, setting)
+    told = "57P03" if sqlstate[:3] == "57P" else sqlstate
+    by_code = (cause for cause in CAUSES if cause.sqlstate == told and told in _CODES)
+    if cause := next((one for one in CAUSES if re.search(one.pattern, said)), next(by_code, None)):
+        return failure_of(cause, said, sqlstate, setting)
     return DatabaseUnreachableError(f"No connection to the database: {said}.", sqlstate=sqlstate)
 
 

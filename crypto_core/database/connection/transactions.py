@@ -30,6 +30,7 @@ from psycopg2.extensions import STATUS_READY
 
 from crypto_core.database.connection.interruption import WatchedConnection, WatchedCursor
 from crypto_core.database.connection.url_parameters import OWN_PATH, ServerSettings
+from crypto_core.database.dialect import codec_of, fitted
 from crypto_core.values.errors import DatabaseError, DatabaseUnreachableError
 
 STATEMENT_TIMEOUT_SECONDS = 60
@@ -179,15 +180,15 @@ def _reads_backslashes(connection: Any) -> bool:
 
 
 class LimitedCursor(WatchedCursor):
-    """Sends what begins a transaction with its first statement."""
+    """Sends what begins a transaction with its first statement, and what the server's encoding can hold."""
 
     def execute(self, query: Any, *arguments: Any) -> None:
-        super().execute(self._begun(query), *arguments)
+        super().execute(self._begun(query), *fitted(arguments, codec_of(self.connection)))
 
     def executemany(self, query: Any, *arguments: Any) -> None:
         """The limit is one for all parameters."""
         self._begin_apart()
-        super().executemany(query, *arguments)
+        super().executemany(query, *fitted(arguments, codec_of(self.connection)))
 
     def copy_expert(self, *arguments: Any, **named: Any) -> None:
         self._begin_apart()

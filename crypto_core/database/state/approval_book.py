@@ -22,7 +22,7 @@ from sqlalchemy import Connection, Engine, cast, literal, literal_column, select
 
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.connection.transactions import repeated_if_rolled_back
-from crypto_core.database.dialect import JSONB, clock_now, database_identity
+from crypto_core.database.dialect import JSONB, as_stored, clock_now, database_identity
 from crypto_core.database.schema import approval as table
 from crypto_core.database.state.installation import require_schema
 from crypto_core.database.state.journal import Journal
@@ -142,7 +142,7 @@ class ApprovalBook:
             fresh = Approval(
                 id=uuid4(),
                 action=clean(action, 100),
-                summary=clean(summary, LONGEST_TEXT),
+                summary=clean(as_stored(connection, summary), LONGEST_TEXT),
                 digest=clean(digest, 200),
                 # As PostgreSQL stores it, so that it is compared with the like.
                 plan=connection.execute(select(cast(literal(cleaned(plan), JSONB), JSONB))).scalar_one(),

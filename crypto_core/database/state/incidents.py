@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, func, insert, literal, select
 from crypto_core.database import schema
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.connection.transactions import repeated_if_rolled_back
-from crypto_core.database.dialect import clock, clock_now, seconds_ago, upsert
+from crypto_core.database.dialect import as_stored, clock, clock_now, seconds_ago, upsert
 from crypto_core.database.qualified_sql import text
 from crypto_core.database.schema import incident, journal
 from crypto_core.database.state import incident_changes
@@ -86,6 +86,10 @@ class IncidentStore:
         self._engine = engine
         self._journal = journal
         self._clock = clock
+
+    def as_stored(self, text: str) -> str:
+        with connected(self._engine) as connection:
+            return str(as_stored(connection, text))
 
     @repeated_if_rolled_back
     def declare(self, draft: IncidentDraft) -> int:

@@ -6,7 +6,6 @@ being removed unnoticed: `journal_checkpoints`.
 
 from __future__ import annotations
 
-import json
 import logging
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,6 +20,7 @@ from sqlalchemy import Connection, Engine, Select, and_, func, not_, select
 from crypto_core.database.connection.engine import connected, note_entry, told_apart
 from crypto_core.database.connection.lock_holders import LOCK_NOT_AVAILABLE, holding, lock_holders
 from crypto_core.database.connection.transactions import repeated_if_rolled_back
+from crypto_core.database.dialect import json_text
 from crypto_core.database.schema import SCHEMA
 from crypto_core.database.schema import journal as table
 from crypto_core.database.schema import journal_end as end
@@ -91,7 +91,7 @@ class Journal:
         `actor` is for who had to ask before the transaction began; see `actor`. `by` is the function that
         checks what is recorded: whoever decides anything by an entry relies on that.
         """
-        told = json.dumps(detail or {}, sort_keys=True, ensure_ascii=True)
+        told = json_text(detail or {}, sort_keys=True)
         fields = (clean(action, 100), clean(subject, 500), outcome.value, told)
         number = self.call(by, *fields, within=within, actor=actor)
         if within is not None and number is not None:

@@ -11,7 +11,6 @@ when an incident is closed. A damaged journal gets none until its break is ackno
 
 from __future__ import annotations
 
-import json
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from crypto_core.database.connection.engine import connected
+from crypto_core.database.dialect import json_text
 from crypto_core.database.schema import journal_checkpoint as table
 from crypto_core.database.state.anchors.checkpoint_anchors import Anchoring, AnchorOutcome
 from crypto_core.database.state.installation import require_schemas
@@ -105,7 +105,7 @@ class JournalCheckpoints:
             detail["time_stamp"] = b64encode(stamp).decode()
         if outcomes:
             detail["anchors"] = [outcome.as_json() for outcome in outcomes]
-        told = json.dumps(detail, sort_keys=True, ensure_ascii=True)
+        told = json_text(detail, sort_keys=True)
         subject = f"journal up to entry {made.seq}"
         acknowledged = forms.canonical(broken.as_json()) if broken else ""
         self.journal.call("record_checkpoint", subject, told, acknowledged, actor=actor)

@@ -11,7 +11,6 @@ lease is long is cut to that length by whoever comes next: a holder that lives r
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import socket
@@ -29,6 +28,7 @@ from sqlalchemy import Connection, Engine, Row
 
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.connection.transactions import repeated_if_rolled_back
+from crypto_core.database.dialect import json_text
 from crypto_core.database.qualified_sql import text
 from crypto_core.guard.held_step import holding
 from crypto_core.values.clean_text import clean, cleans
@@ -251,7 +251,7 @@ class DutyLease:
             raise DutyLostError(f"Duty {self.name} was taken over by another host, and stops here.")
 
     def _act(self, connection: Connection, act: str, position: Mapping[str, Any] | None = None) -> Row[Any]:
-        told = None if position is None else json.dumps(position)
+        told = None if position is None else json_text(position)
         given = {"duty": self.name, "token": self._token, "process": self._process}
         return connection.execute(_HOLD_DUTY, {**given, "act": act, "position": told}).one()
 

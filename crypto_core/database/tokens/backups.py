@@ -272,8 +272,8 @@ def columns_encrypted_in_place(
     done = select(j.seq).where(j.action == _IN_PLACE, j.outcome == Outcome.DONE.value)
 
     def is_named(column: TokenColumn) -> bool:
-        beginning = json.dumps(f"{column}:").removesuffix('"')
-        found = done.where(func.strpos(j.detail, beginning) > 0).limit(1)
+        told = {json.dumps(f"{column}:", ensure_ascii=escaped).removesuffix('"') for escaped in (True, False)}
+        found = done.where(sa.or_(*(func.strpos(j.detail, one) > 0 for one in told))).limit(1)
         return bool(_rows_if_installed(journal_engine, found))
 
     return frozenset(filter(is_named, columns))

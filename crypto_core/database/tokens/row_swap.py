@@ -100,12 +100,25 @@ def rows_written_in(
 ) -> Sequence[str]:
     """Return those of some rows that this transaction wrote last."""
     source = sql.table_of(table)
-    named = {"schema": table.place, "table": table.relation}
-    if not ids or not connection.scalar(_HAS_XMIN, named):
+    if not ids or not _has_system_columns(connection, table):
         return ()
     number = sa.cast(sa.cast(sa.literal_column("xmin"), sa.Text), sa.BigInteger)
     own = (sql.id_in(table, source, ids), number == transaction % 2**32)
     return connection.scalars(sa.select(sql.id_text(table, source)).where(*own)).all()
+
+
+def partitions_of(connection: sa.Connection, table: TokenTable, ids: Collection[str]) -> Mapping[str, str]:
+    """Return the partition of each row, by its oid, or the table's own; nothing for a view."""
+    if not _has_system_columns(connection, table):
+        return {}
+    source = sql.table_of(table)
+    oid = sa.cast(sa.literal_column("tableoid"), sa.Text)
+    read = sa.select(sql.id_text(table, source), oid).where(sql.id_in(table, source, sorted(ids)))
+    return dict(map(tuple, connection.execute(read)))
+
+
+def _has_system_columns(connection: sa.Connection, table: TokenTable) -> bool:
+    return bool(connection.scalar(_HAS_XMIN, {"schema": table.place, "table": table.relation}))
 
 
 def changed_by_database(

@@ -277,6 +277,17 @@ class TokenStore:
             )
         return picked
 
+    def partitions(self, refs: Iterable[TokenRef]) -> dict[TokenRef, tuple[str, str]]:
+        """Return the table of each row, and its partition; "" where that is not known."""
+        found: dict[TokenRef, tuple[str, str]] = {}
+        with connected(self._engine) as connection:
+            for name, group in groupby(sorted(refs), key=lambda r: r.table):
+                rows = list(group)
+                table = self._catalogue().table(name)
+                places = row_swap.partitions_of(connection, table, {r.row_id for r in rows})
+                found |= {r: (name, places.get(r.row_id, "")) for r in rows}
+        return found
+
     def code_at(self, columns: Iterable[str]) -> tuple[AttachedCode, ...]:
         return self._catalogue.code_at(columns)
 

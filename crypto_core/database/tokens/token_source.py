@@ -60,6 +60,8 @@ _UTF8 = (
 _PAIRS = r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _UNREADABLE = r"\\u(0000|[dD][89a-fA-F])"
 """Escapes that no text in PostgreSQL can hold."""
+_NOT_LATIN1, _NOT_ASCII = r"\\u(0000|(?!00))", r"\\u(0000|(?!00[0-7]))"
+"""Likewise those of which only some encodings have the character."""
 _TEXT = r'"([^"\\]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*"'
 _PAIR = rf"{_TEXT}\s*:\s*({_TEXT}|true|false|null|-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?)"
 _FLAT = rf"^\s*\{{\s*({_PAIR}(\s*,\s*{_PAIR})*)?\s*\}}\s*$"
@@ -349,7 +351,8 @@ def _once_a_row(value: Any, *of: Any) -> Any:
 def _written(table: TokenTable, column: str, base: Any) -> Any:
     """The value in characters: of bytea as PostgreSQL escapes it, which no bytes can fail."""
     value = base.c[column]
-    return sa.func.encode(value, "escape") if table.type_of(column) == "bytea" else sa.cast(value, SqlText)
+    written = sa.func.encode(value, "escape") if table.type_of(column) == "bytea" else sa.cast(value, SqlText)
+    return written.collate("C")
 
 
 def _text(table: TokenTable, column: str, base: Any, written: Any) -> Any:
@@ -357,9 +360,7 @@ def _text(table: TokenTable, column: str, base: Any, written: Any) -> Any:
     if table.type_of(column) != "bytea":
         return written
     value = base.c[column]
-    is_utf8 = sa.and_(
-        sa.func.getdatabaseencoding() == "UTF8", sa.func.encode(value, "hex").regexp_match(_UTF8)
-    )
+    is_utf8 = sa.and_(_encoding() == "UTF8", sa.func.encode(value, "hex").regexp_match(_UTF8))
     plain = sa.func.octet_length(value) == sa.func.octet_length(written)
     in_hex = sa.literal_column(r"E'\\x'").op("||")(sa.func.encode(value, "hex"))
     return sa.case((plain, written), (is_utf8, sa.func.convert_from(value, "UTF8")), else_=in_hex)
@@ -374,7 +375,14 @@ def _is_object(table: TokenTable, document: Any) -> sa.ColumnElement[bool]:
     return sa.and_(is_json, _is_readable(document))
 
 
+def _encoding() -> Any:
+    return sa.cast(sa.func.getdatabaseencoding(), SqlText)
+
+
 def _is_readable(text: Any) -> sa.ColumnElement[bool]:
     escaped = sa.func.strpos(text, r"\u") > 0
-    unreadable = sa.func.regexp_replace(text, _PAIRS, "", "g").regexp_match(_UNREADABLE)
+    unreadable = sa.case(
+        (_encoding() == "UTF8", sa.func.regexp_replace(text, _PAIRS, "", "g").regexp_match(_UNREADABLE)),
+        else_=text.regexp_match(sa.case((_encoding() == "LATIN1", _NOT_LATIN1), else_=_NOT_ASCII)),
+    )
     return sa.or_(sa.not_(escaped), sa.not_(unreadable))

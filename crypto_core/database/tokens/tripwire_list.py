@@ -22,6 +22,7 @@ from typing import Any
 from sqlalchemy import Engine, and_, select
 
 from crypto_core.database.connection.engine import connected
+from crypto_core.database.dialect import json_text
 from crypto_core.database.qualified_sql import text
 from crypto_core.database.schema import journal
 from crypto_core.database.schema import tripwire as table
@@ -205,7 +206,7 @@ class TripwireList:
                 "The list would hold too many decoys.", remedy="Remove a tripwire first, or add fewer rows."
             )
         stored = self._cipher().encrypt(Secret.of(text_), ref=LIST).stored
-        detail = json.dumps(told, sort_keys=True, ensure_ascii=True)
+        detail = json_text(told, sort_keys=True)
         values = ("tripwires", document.version + 1, stored, detail)
         if journal.call("write_tripwire_list", *values, actor=actor) is None:
             raise ConflictError("The list of tripwires has changed meanwhile.")

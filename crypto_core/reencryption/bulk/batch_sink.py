@@ -7,13 +7,13 @@ not open is asked about once more, and damage is remembered.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import partial
 from statistics import median
 from time import monotonic, sleep
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -23,6 +23,7 @@ from crypto_core.database.tokens.store import StoredToken, digest
 from crypto_core.reencryption.bulk.ports import Outcome, Poison, Sealed, TokenTask
 from crypto_core.reencryption.bulk.token_sealer import UNKNOWN_KEY
 from crypto_core.reencryption.endurance import Endurance
+from crypto_core.values.clean_text import clean
 from crypto_core.values.errors import DatabaseError, KmsRequestError
 from crypto_core.values.key_names import same_key
 from crypto_core.values.references import TokenRef
@@ -75,6 +76,8 @@ HELD_SECONDS = 1.0
 """How long a batch waits for rows that other transactions hold."""
 HELD = "row-held"
 REFUSED = "refused-by-database"
+ALIKE = 16
+"""After so many in a row that a partition refused for one reason it isn't tried token by token any more."""
 CONTRADICTED = "kms-contradicts-itself"
 """KMS refused a token with a key that it names for it when it is asked again."""
 PASSING = (HELD, CONTRADICTED)
@@ -117,6 +120,8 @@ class BatchSink:
     held_seconds: float = HELD_SECONDS
     written: int = field(default=0, init=False)
     """Tokens written through this sink."""
+    _refusals: Counter[tuple[Any, ...]] = field(default_factory=Counter, init=False)
+    """Tokens refused since one was last written, by the message and the partition."""
 
     def commit(self, batch: Sequence[Outcome]) -> Sequence[StoredToken]:
         """Write a batch; return what had changed. Raises LeaseLostError, or DatabaseError for what lasts."""
@@ -191,13 +196,27 @@ class BatchSink:
             return self._apart(self._in_sizes(sealed, refused))
         unrecorded = list(refused)
         try:
-            return self.endure(lambda: self._transaction(sealed, refused, unrecorded)), []
+            written = self.endure(lambda: self._transaction(sealed, refused, unrecorded))
         except DatabaseError as error:
             if not error.by_the_row or not sealed:
                 raise
-            if len(sealed) == 1 and not refused:
-                one = sealed[0]
-                return frozenset(), [Poison(one.replacement.old, REFUSED, error.message, one.kms_calls)]
+            refs = [one.replacement.old.ref for one in sealed]
+            places = self.endure(partial(self.attributor.store.partitions, refs))
+            by_place: dict[tuple[str, str], list[Sealed]] = {}
+            for one in sealed:
+                by_place.setdefault(places[one.replacement.old.ref], []).append(one)
+            about = (error.message, *by_place)
+            if not refused and (len(sealed) == 1 or self._refusals[about] >= ALIKE):
+                self._refusals[about] += len(sealed)
+                return frozenset(), [
+                    Poison(s.replacement.old, REFUSED, clean(error, 1_000), s.kms_calls) for s in sealed
+                ]
+        else:
+            if written:
+                self._refusals.clear()
+            return written, []
+        if len(by_place) > 1 and not refused:
+            return self._apart((some, ()) for some in by_place.values())
         half = len(sealed) // 2
         # What is refused already goes first, and alone: it must not be halved with the rest.
         parts = [(sealed[:half], ()), (sealed[half:], ())] if not refused else [((), refused), (sealed, ())]

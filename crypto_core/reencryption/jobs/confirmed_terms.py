@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from crypto_core.database.state.jobs import JobDraft, JobRow
+from crypto_core.database.state.jobs import JobRow
 from crypto_core.database.state.journal import Journal
 from crypto_core.values.errors import JobChangedError
 
@@ -26,8 +26,11 @@ _TERMS = (
 _OF_PLAN = ("selected", "binding")
 
 
-def told_terms(job: JobDraft | JobRow) -> dict[str, str]:
-    """Return what a job's beginning says in the journal of all that decides what it writes: digests."""
+def told_terms(job: JobRow) -> dict[str, str]:
+    """Return what a job's beginning says in the journal of all that decides what it writes: digests.
+
+    Of the row as it is stored.
+    """
     terms = {name: getattr(job, name) for name in _TERMS} | {name: job.plan.get(name) for name in _OF_PLAN}
     terms |= {"code": job.plan["code"]} if "code" in job.plan else {}
     return {"terms": _digest(terms), **told_scope(job.scope)}

@@ -221,7 +221,7 @@ class Closer:
     ) -> _Tell:
         wave = job.wave + 1
         self._jobs.set(job.id, connection, wave=wave, scope=scope, zeroes=0, zero_at=None)
-        detail = {"wave": wave, "tokens": tokens, **told_scope(scope)}
+        detail = {"wave": wave, "tokens": tokens, **told_scope(self._jobs.get(job.id, connection).scope)}
         return self._entry(job, Outcome.STARTED, detail, actor)
 
     def _ended(self, job: JobRow, remarks: list[str], actor: str, **values: Any) -> _Step:

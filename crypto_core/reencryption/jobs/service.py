@@ -302,7 +302,7 @@ class JobService:
                 else:
                     parts.chunks.cut_scope(connection, job_id, 1, what.scope)
                 run.begin(
-                    {"job": job_id, **told_terms(draft)},
+                    {"job": job_id, **told_terms(parts.jobs.get(job_id, connection))},
                     within=parts.journaling(connection),
                     actor=actor,
                     by=BEGIN,

@@ -165,9 +165,10 @@ class Undoing:
                 job = parts.jobs.create(connection, draft)
                 for refs in found:
                     parts.chunks.cut_listed(connection, job, 1, refs)
-                begun = {"job": job, "restores": plan.job, "tokens": plan.tokens}
+                begun: dict[str, Any] = {"job": job, "restores": plan.job, "tokens": plan.tokens}
                 within = parts.journaling(connection)
-                run.begin(begun | told_terms(draft), within=within, actor=actor, by=BEGIN)
+                begun |= told_terms(parts.jobs.get(job, connection))
+                run.begin(begun, within=within, actor=actor, by=BEGIN)
             return job
 
         still = unless_changed(plan, lambda: self._restoring(plan.job), _CHANGED)

@@ -395,37 +395,86 @@ def test_a_job_that_is_paused_or_cancelled_asks_nothing_more(
     assert all_hold_their_tokens(TokenCipher(services.keyring), superuser, world)
 
 
+REFUSES = (
+    "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {} RETURN NEW; END $$;"
+    " CREATE TRIGGER refuse BEFORE UPDATE ON {} FOR EACH ROW EXECUTE FUNCTION refuse()"
+)
+MENDED = "DROP TRIGGER refuse ON gh_connection"
+PARTITIONED = (
+    "ALTER TABLE gh_connection RENAME TO flat; CREATE TABLE gh_connection (LIKE flat) PARTITION BY HASH (id);"
+    " ALTER TABLE gh_connection ADD PRIMARY KEY (id); GRANT SELECT, UPDATE ON gh_connection TO operator;"
+    " CREATE TABLE gh_0 PARTITION OF gh_connection FOR VALUES WITH (MODULUS 2, REMAINDER 0);"
+    " CREATE TABLE gh_1 PARTITION OF gh_connection FOR VALUES WITH (MODULUS 2, REMAINDER 1);"
+    " INSERT INTO gh_connection SELECT * FROM flat; DROP TABLE flat; "
+)
+GRANTED = "GRANT INSERT ON audit TO operator"
+REFUSALS = {
+    "a row": (
+        REFUSES.format(
+            "IF NEW.id IN (SELECT min(id) FROM gh_connection) THEN RAISE 'not it'; END IF;", "gh_connection"
+        ),
+        MENDED,
+        "id = (SELECT min(id) FROM gh_connection)",
+        ("not it", "Have the table's owner"),
+    ),
+    "an audit trigger": (
+        "CREATE TABLE audit (id text); REVOKE ALL ON audit FROM operator; "
+        + REFUSES.format("INSERT INTO public.audit VALUES (NEW.id);", "gh_connection"),
+        GRANTED,
+        "true",
+        ("Needed: GRANT INSERT ON public.audit TO the role, or", "SECURITY DEFINER"),
+    ),
+    "words of another language": (
+        REFUSES.format(
+            "RAISE 'keine Berechtigung für Schema revision' USING ERRCODE = '42501';", "gh_connection"
+        ),
+        MENDED,
+        "true",
+        ("für Schema revision", "SECURITY DEFINER"),
+    ),
+    "no replica identity": (
+        "CREATE PUBLICATION p FOR ALL TABLES; ALTER TABLE gh_connection REPLICA IDENTITY NOTHING",
+        "ALTER TABLE gh_connection REPLICA IDENTITY DEFAULT",
+        "true",
+        ("set REPLICA IDENTITY using ALTER TABLE",),
+    ),
+    "a partition": (
+        PARTITIONED + REFUSES.format("RAISE 'closed' USING ERRCODE = '55000';", "gh_1"),
+        "DROP TRIGGER refuse ON gh_1",
+        "id IN (SELECT id FROM gh_1)",
+        ("closed", "Have the table's owner"),
+    ),
+}
+
+
 @pytest.mark.deep
+@pytest.mark.parametrize("refusal", REFUSALS)
 def test_what_the_database_refuses_is_recorded_counted_and_retried(
-    jobs: Jobs, services: Container, superuser: Engine, world: World
+    services: Container,
+    superuser: Engine,
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    refusal: str,
 ) -> None:
-    refs = [r for r in world.sealed_under(world.old_key) if r.table == "gh_connection"][:2]
-    names = ", ".join(f"'{r.row_id}'" for r in refs)
+    monkeypatch.setattr("crypto_core.reencryption.bulk.batch_sink.ALIKE", 2)
+    refuse, mend, which, says = REFUSALS[refusal]
+    jobs = jobs_of(services)
     with superuser.begin() as connection:
-        connection.execute(
-            text(
-                "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
-                f" IF NEW.id IN ({names}) THEN RAISE EXCEPTION 'not this row'; END IF; RETURN NEW; END $$"
-            )
-        )
-        connection.execute(
-            text(
-                "CREATE TRIGGER refuse BEFORE UPDATE ON gh_connection FOR EACH ROW EXECUTE FUNCTION refuse()"
-            )
-        )
+        connection.execute(text(refuse))
+        ids = set(connection.scalars(text(f"SELECT id FROM gh_connection WHERE {which}")))
     number = jobs.start(old(world), world.current_key.arn)
     view = jobs.service.join_job(number)
-    ids = {r.row_id for r in refs}
     blocked = [r for r in world.sealed_under(world.old_key) if r.table == "gh_connection" and r.row_id in ids]
-    assert (view.state, view.poisoned, view.complete) == (JobState.DONE, len(blocked), False)
+    assert 0 < len(blocked) < view.job.planned
+    assert (view.state, view.poisoned, view.complete) == (JobState.DONE, len(blocked), False), view.why
     assert dict(view.errors) == {"refused-by-database": len(blocked)}
     assert view.done == view.job.planned - len(blocked)
     told = jobs.service.unwritten(number, "refused-by-database")
     assert {u.reference for u in told} == {str(r) for r in blocked}
-    assert all("not this row" in u.reason for u in told)
+    assert all(words in u.reason for u in told for words in says), told[0].reason
     assert jobs.service.unwritten(number, "another-kind") == ()
     with superuser.begin() as connection:
-        connection.execute(text("DROP TRIGGER refuse ON gh_connection"))
+        connection.execute(text(mend))
     assert jobs.service.retry_job(number) == len(blocked)
     again = jobs.service.join_job(number)
     assert (again.poisoned, again.done, again.complete) == (0, view.job.planned, True)
