@@ -297,9 +297,7 @@ def test_lines_are_aligned_and_folded_only_on_a_terminal() -> None:
     assert len(starts) == 1
 
 
-def test_a_screen_gets_checks_as_they_come_under_the_promised_headings(
-    environment: dict[str, str],
-) -> None:
+def test_a_screen_gets_checks_as_they_come_under_the_promised_headings(environment: dict[str, str]) -> None:
     areas = all_areas(load())
     found = list(examine(areas))
     assert {area.title for area in areas} == {c.area for c in found}

@@ -47,11 +47,7 @@ class StageContexts:
         return Offered(self.profiles, tuple(databases), self.trouble)
 
     def switch(
-        self,
-        *,
-        profile: str | None = None,
-        database: str | None = None,
-        estate: str | None = None,
+        self, *, profile: str | None = None, database: str | None = None, estate: str | None = None
     ) -> Services:
         self.stage.enter("switch")
         if profile is not None and profile not in self.profiles:

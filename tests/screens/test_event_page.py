@@ -46,10 +46,7 @@ async def test_a_page_has_every_field_that_an_event_can_have() -> None:
 
 
 @pytest.mark.quick(1)
-@pytest.mark.parametrize(
-    ("words", "crumb"),
-    [("from   ", "ip:"), ("event   ", "name:")],
-)
+@pytest.mark.parametrize(("words", "crumb"), [("from   ", "ip:"), ("event   ", "name:")])
 async def test_enter_on_a_field_leads_to_the_events_that_share_it(words: str, crumb: str) -> None:
     async with deck(stage(), start="events", size=LARGE) as d:
         await d.filter("token:*gh-3 -failed principal:*intruder")

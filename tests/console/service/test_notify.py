@@ -230,10 +230,7 @@ def hook(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 
 def test_the_command_tests_receivers_and_sends_and_no_output_has_their_token(
-    services: Container,
-    hook: Webhook,
-    keydeck: Callable[..., Any],
-    monkeypatch: pytest.MonkeyPatch,
+    services: Container, hook: Webhook, keydeck: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert keydeck("notify", "send").exit_code == 0
     services.journal.record("incident declare", "INC-1", Outcome.DONE, {"title": "gho_" + "a1B2" * 9})

@@ -100,11 +100,7 @@ def test_a_console_that_is_ended_at_any_point_of_a_step_leaves_it_to_the_next_on
 
 @pytest.mark.deep
 def test_a_console_that_ends_while_it_writes_anything_at_all_loses_nothing(
-    engine: Engine,
-    operator: Callable[..., IncidentService],
-    ben: IncidentService,
-    act: Act,
-    doubles: Doubles,
+    engine: Engine, operator: Callable[..., IncidentService], ben: IncidentService, act: Act, doubles: Doubles
 ) -> None:
     for moment in count(1):
         incident = ben.declare("team-key", IncidentScope(key=KEY))

@@ -450,11 +450,7 @@ REFUSALS = {
 @pytest.mark.deep
 @pytest.mark.parametrize("refusal", REFUSALS)
 def test_what_the_database_refuses_is_recorded_counted_and_retried(
-    services: Container,
-    superuser: Engine,
-    world: World,
-    monkeypatch: pytest.MonkeyPatch,
-    refusal: str,
+    services: Container, superuser: Engine, world: World, monkeypatch: pytest.MonkeyPatch, refusal: str
 ) -> None:
     monkeypatch.setattr("crypto_core.reencryption.bulk.batch_sink.ALIKE", 2)
     refuse, mend, which, says = REFUSALS[refusal]

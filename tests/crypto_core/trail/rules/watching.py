@@ -68,11 +68,7 @@ def change(name: str, request: Mapping[str, Any] | None = None, **more: Any) -> 
 def trail_call(name: str, request: Mapping[str, Any] | None = None, **more: Any) -> dict[str, Any]:
     """A call of CloudTrail."""
     return change(
-        name,
-        {"name": TRAIL, **(request or {})},
-        key=None,
-        eventSource="cloudtrail.amazonaws.com",
-        **more,
+        name, {"name": TRAIL, **(request or {})}, key=None, eventSource="cloudtrail.amazonaws.com", **more
     )
 
 
