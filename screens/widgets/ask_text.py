@@ -30,7 +30,6 @@ class AskText(Dialog[str | None]):
             yield buttons(("Cancel", "cancel"), (self._label, "go-on"))
 
     def on_mount(self) -> None:
-        self.query_one("#text").focus()
         self.show_ready()
 
     @on(Input.Changed, "#text")

@@ -41,9 +41,7 @@ class Question(Dialog[bool]):
             yield buttons((self._safe, "cancel"), (self._label, "confirm"))
 
     def on_mount(self) -> None:
-        """The safe button, or what has to be typed, has the focus."""
         self.show_ready()
-        self.query_one("#typed" if self._typed else "#cancel").focus()
 
     @property
     def _agreed(self) -> bool:
