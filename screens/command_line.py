@@ -10,7 +10,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.events import Paste
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
@@ -18,7 +17,6 @@ from screens.leavable_screen import LeavableScreen
 from screens.widgets.cells import fit
 from screens.widgets.line_input import InputHistory, LineInput
 
-ENTER = "\n"
 SHOWN = 8
 
 
@@ -61,8 +59,6 @@ class CommandLine(LeavableScreen[str | None], ModalScreen[str | None]):
         self._choices = choices
         self._recall = InputHistory(history)
         self._typed = ""
-        self._early = ""
-        self._ready = False
         self._at = -1
         self._completed: str | None = None
 
@@ -74,28 +70,7 @@ class CommandLine(LeavableScreen[str | None], ModalScreen[str | None]):
                 yield LineInput(placeholder="a command; Tab completes, ↑ recalls, Esc closes")
 
     def on_mount(self) -> None:
-        self._ready = True
-        typed, enter, _ = self._early.partition(ENTER)
-        if enter:
-            self._submit(typed)
-            return
-        self._set(typed)
-        self.query_one(Input).focus()
         self._show()
-
-    def type_ahead(self, text: str) -> None:
-        """Insert the keys that were pressed before the line had the focus."""
-        if not self._ready:
-            self._early += text
-        elif text == ENTER:
-            self._submit(self.query_one(Input).value)
-        else:
-            self.query_one(Input).insert_text_at_cursor(text)
-
-    def on_paste(self, event: Paste) -> None:
-        """What is pasted before the line is there belongs in it."""
-        event.stop()
-        self.type_ahead(event.text)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         if event.value != self._completed:

@@ -57,14 +57,11 @@ class ContextDialog(Dialog[ContextChange | None]):
             yield buttons(("Cancel", "cancel"))
 
     def on_mount(self) -> None:
-        self.query_one("#search").focus()
         self.query_one("#trouble").display = False
         self.query_one(LineList).write(lambda _: [Line(Content.assemble((" reading…", "$muted")))])
         ask(self, lambda _: self._contexts.offered(), self._show, group="contexts")
 
     def _show(self, answer: Offered | Failure) -> None:
-        if not self.is_mounted:
-            return
         trouble = self.query_one("#trouble", Static)
         if isinstance(answer, Failure):
             trouble.display = True

@@ -42,6 +42,11 @@ class LeavableScreen(Base[Result]):
         if self._answer is not None:
             self.dismiss(*self._answer)
 
+    def on_screen_suspend(self) -> None:
+        """Scroll no further for a selection: another screen hears the button being released."""
+        self._selecting = False
+        self._stop_auto_scroll()
+
     def _get_dispatch_methods(
         self, method_name: str, message: Message
     ) -> Iterable[tuple[type, Callable[[Message], Awaitable[None]]]]:

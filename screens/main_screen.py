@@ -9,7 +9,6 @@ from typing import Any, ClassVar, TypeVar
 from textual import on
 from textual.app import ComposeResult
 from textual.content import Content
-from textual.events import Paste
 from textual.screen import Screen
 from textual.timer import Timer
 from textual.widget import Widget
@@ -17,7 +16,6 @@ from textual.widget import Widget
 from screens.actions.action import Action
 from screens.actions.performer import Actor
 from screens.blocking_calls import Failure
-from screens.command_line import CommandLine
 from screens.facts import Loaded, ScreenFacts
 from screens.leavable_screen import LeavableScreen
 from screens.moments import ago
@@ -26,7 +24,6 @@ from screens.widgets.changed_lines import ChangedLines
 from screens.widgets.cursor_view import CursorFollower
 from screens.widgets.header import Header
 from screens.widgets.key_hints import KeyHints
-from screens.widgets.line_input import LineInput
 from screens.widgets.line_list import LineList
 from screens.widgets.notice import HintLine, NoticeBar
 from screens.widgets.panes import Panes
@@ -191,16 +188,6 @@ class MainScreen(Actor, CursorFollower, LeavableScreen[None], Screen[None]):
     @on(Followed)
     def _say_whence(self, event: Followed) -> None:
         event.origin = self
-
-    def on_paste(self, event: Paste) -> None:
-        """A key that no field took may be for a field that an earlier key opens: offer it again then."""
-        self.app.call_later(self._pass_on, event.text)
-
-    def _pass_on(self, text: str) -> None:
-        if isinstance(self.app.screen, CommandLine):
-            self.app.screen.type_ahead(text)
-        elif isinstance(self.app.focused, LineInput):
-            self.app.focused.insert_text_at_cursor(text)
 
     def show_path(self, note: Content | None = None) -> None:
         """Show the way that led here, and on its right what a list covers."""

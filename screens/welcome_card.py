@@ -52,8 +52,5 @@ class WelcomeCard(Dialog[str | None]):
             yield Static(Content("\n").join(lines))
             yield buttons(("Look around", "cancel"))
 
-    def on_mount(self) -> None:
-        self.query_one("#cancel").focus()
-
     def action_begin(self, command: str) -> None:
         self.dismiss(command)

@@ -29,8 +29,8 @@ from screens.actions.action import Action, ActionScope
 from screens.actions.performer import Actor, perform, within_reach
 from screens.actions.registry import ACTIONS
 from screens.blocking_calls import DaemonThreads, Failure
-from screens.command_line import ENTER, CommandLine
 from screens.command_line import CommandChoice as Command
+from screens.command_line import CommandLine
 from screens.facts import ScreenFacts
 from screens.leavable_screen import LeavableScreen
 from screens.list_screen import ListScreen
@@ -230,14 +230,8 @@ class KeydeckApp(Actor, App[None]):
 
     def on_key(self, event: Key) -> None:
         """A letter that no field took though one is there was typed before it was: it is the field's."""
-        text = ENTER if event.key == "enter" else event.character if event.is_printable else None
-        if text is None:
-            return
-        if isinstance(self.screen, CommandLine):
-            self.screen.type_ahead(text)
-            event.prevent_default()
-        elif isinstance(self.focused, Input) and text != ENTER:
-            self.focused.insert_text_at_cursor(text)
+        if event.is_printable and isinstance(self.focused, Input):
+            self.focused.insert_text_at_cursor(event.character or "")
             event.prevent_default()
 
     def on_unmount(self) -> None:

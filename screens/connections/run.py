@@ -22,7 +22,7 @@ from screens.widgets.cells import painted
 from screens.widgets.cells import progress as bar_of
 from screens.widgets.dialog import Dialog, buttons, framed
 from screens.widgets.notice import trouble_content
-from screens.worker_calls import PendingCall, ask
+from screens.worker_calls import ask
 
 Outcome = RunResult | tuple[Verification, ...] | Failure
 POLL_SECONDS = 0.1
@@ -48,7 +48,6 @@ class RunDialog(Dialog[Outcome | None]):
         self._count = count
         self._progress: RunProgress | None = None
         self._outcome: Outcome | None = None
-        self._asked: PendingCall[RunResult | tuple[Verification, ...]] | None = None
 
     def compose(self) -> ComposeResult:
         words = self._job.verb.words if isinstance(self._job, Plan) else "verify"
@@ -58,14 +57,9 @@ class RunDialog(Dialog[Outcome | None]):
             yield buttons(("Stop", "stop"))
 
     def on_mount(self) -> None:
-        self.query_one("#stop").focus()
         self.show_progress()
         self.set_interval(POLL_SECONDS, self.show_progress)
         self._asked = ask(self, self._call, self._end, group="run", limit=_DAY)
-
-    def on_unmount(self) -> None:
-        if self._asked is not None:
-            self._asked.drop()
 
     def _call(self, cancelled: Cancellation) -> RunResult | tuple[Verification, ...]:
         """In a thread; progress is picked up from there by a timer, so it can't flood the screen."""

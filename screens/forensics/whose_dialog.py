@@ -34,7 +34,7 @@ from screens.widgets.dialog import Dialog, button, buttons, framed
 from screens.widgets.line_input import SecretInput
 from screens.widgets.line_list import Line, LineList, line
 from screens.widgets.notice import trouble_content
-from screens.worker_calls import PendingCall, ask
+from screens.worker_calls import ask
 
 _ASKED = (
     "Paste a token, or GitHub's hashed_token of one. It is masked, and forgotten once it was looked for. "
@@ -58,7 +58,6 @@ class WhoseDialog(Dialog[TokenRef | About | None]):
     def __init__(self, facts: ScreenFacts) -> None:
         super().__init__()
         self._facts = facts
-        self._searching: PendingCall[TokenSearchResult] | None = None
         self._progress: RunProgress | None = None
         self._ticking: Timer | None = None
         self._found: TokenSearchResult | None = None
@@ -80,12 +79,12 @@ class WhoseDialog(Dialog[TokenRef | About | None]):
     def find(self, event: Input.Submitted) -> None:
         event.stop()
         entered = self.query_one("#wanted", SecretInput).take()
-        if entered is None or (self._searching is not None and self._searching.waiting):
+        if entered is None or (self._asked is not None and self._asked.waiting):
             return
         facts = self._facts
         self._progress = None
         self._say(Content(_LOOKING))
-        self._searching = ask(
+        self._asked = ask(
             self,
             lambda cancelled: _search(facts, entered, self._note_progress, cancelled),
             self._take_found,
@@ -142,10 +141,6 @@ class WhoseDialog(Dialog[TokenRef | About | None]):
             references = tuple(map(str, found.references))
             origin = f"a leaked token: {found.summary}"
             self.dismiss(About(origin=origin, references=references, fitting=("token-compromise",)))
-
-    def on_unmount(self) -> None:
-        if self._searching is not None:
-            self._searching.drop()
 
     def _say(self, content: Content) -> None:
         said = self.query_one("#said", Static)

@@ -68,9 +68,6 @@ class DecideDialog(Dialog[bool | None]):
             approve = [] if self._request.problem else [("Approve", "approve")]
             yield buttons(("Leave it", "cancel"), ("Deny", "deny"), *approve)
 
-    def on_mount(self) -> None:
-        self.query_one("#cancel").focus()
-
     @on(Button.Pressed, "#approve")
     def approve(self) -> None:
         self.dismiss(True)

@@ -97,7 +97,6 @@ class DeclareDialog(Dialog[int | None]):
         self._ask_for_subject = False
         self._by = ScopeBy.NAMED
         self._opener = ""
-        self._searching: PendingCall[FoundScope] | None = None
         self._searched: RunProgress | None = None
         self._ticking: Timer | None = None
 
@@ -349,9 +348,7 @@ class DeclareDialog(Dialog[int | None]):
     @on(Button.Pressed, "#open")
     def open_incident(self) -> None:
         book = self._runbook
-        if book is None or any(
-            call is not None and call.waiting for call in (self._declaring, self._searching)
-        ):
+        if book is None or any(call is not None and call.waiting for call in (self._declaring, self._asked)):
             return
         if self._by in _SEARCHED:
             self._find()
@@ -405,7 +402,7 @@ class DeclareDialog(Dialog[int | None]):
 
         self._searched = None
         self._fault(Content(_LOOKING))
-        self._searching = ask(self, find, self._take_found, group="declare", limit=SEARCH_SECONDS)
+        self._asked = ask(self, find, self._take_found, group="declare", limit=SEARCH_SECONDS)
         self._ticking = self.set_interval(_PROGRESS_SECONDS, self._tell_progress)
 
     def _note_progress(self, progress: RunProgress) -> None:
@@ -446,10 +443,6 @@ class DeclareDialog(Dialog[int | None]):
         opening.label = Content(" Open the incident ")
         opening.refresh(layout=True)
         opening.focus()
-
-    def on_unmount(self) -> None:
-        if self._searching is not None:
-            self._searching.drop()
 
     def _fault(self, content: Content) -> None:
         said = self.query_one("#said", Static)

@@ -234,9 +234,6 @@ class FollowUpDialog(Dialog[FollowUp | None]):
             yield Static(id="wrong")
             yield buttons(("Cancel", "cancel"), ("Keep", "keep"))
 
-    def on_mount(self) -> None:
-        self.query_one("#what").focus()
-
     @on(Input.Submitted)
     @on(Button.Pressed, "#keep")
     def keep(self) -> None:

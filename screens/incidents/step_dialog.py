@@ -292,8 +292,6 @@ class StepDialog(PlanDialog[ActionPlan, Agreed]):
         )
 
     def _show_fields(self, answer: tuple[InputField, ...] | Failure) -> None:
-        if not self.is_mounted:
-            return
         if isinstance(answer, Failure):
             self._return_to_form(answer)
             return
@@ -315,7 +313,7 @@ class StepDialog(PlanDialog[ActionPlan, Agreed]):
         self.query_one(".buttons").mount(button("Preview", "preview"))
 
     def _show(self, answer: ActionPlan | Failure) -> None:
-        if isinstance(answer, Failure) and self.is_mounted:
+        if isinstance(answer, Failure):
             self._return_to_form(answer)
         else:
             super()._show(answer)

@@ -218,9 +218,6 @@ class CreateDialog(Dialog[KeyChange | None]):
             value = str(DEFAULT_PERIOD_DAYS) if name == "rotation" else ""
             yield LineInput(value, placeholder=hint, id=name, compact=True)
 
-    def on_mount(self) -> None:
-        self.query_one("#alias").focus()
-
     @on(Input.Submitted)
     def next_field(self) -> None:
         self.focus_next()

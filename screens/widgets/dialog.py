@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from time import monotonic
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -16,6 +16,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
 from screens.leavable_screen import LeavableScreen
+from screens.worker_calls import PendingCall
 
 Result = TypeVar("Result")
 
@@ -23,9 +24,12 @@ Result = TypeVar("Result")
 class Dialog(LeavableScreen[Result], ModalScreen[Result]):
     """A modal screen. Esc leaves it and changes nothing; q quits from here too."""
 
+    _asked: PendingCall[Any] | None = None
+    """The call that is cancelled if the dialog is left."""
     _drawn_at = math.inf
     """When all that can be pressed was first to be seen, by the clock of events."""
 
+    AUTO_FOCUS = "Input, Button"  # where text is asked for, else the safe button
     BODY: ClassVar[int] = 58
     """How much of the screen's height a body may take, in percent; 0 leaves it to the style."""
     DEFAULT_CSS = """
@@ -74,6 +78,10 @@ class Dialog(LeavableScreen[Result], ModalScreen[Result]):
         if self._drawn_at == math.inf and all(one in self._compositor for one in shown):
             self._drawn_at = monotonic()
 
+    def on_unmount(self) -> None:
+        if self._asked is not None:
+            self._asked.drop()
+
     @on(Resize)
     def bound(self, event: Resize) -> None:
         """Bound the bodies in cells: a frame as high as its content counts no other bound."""
@@ -106,9 +114,6 @@ class Told(Dialog[None]):
             with VerticalScroll(classes="body"):
                 yield Static(self._content)
             yield buttons(("Close", "cancel"))
-
-    def on_mount(self) -> None:
-        self.query_one("#cancel").focus()
 
 
 def button(label: str, id_: str) -> Button:

@@ -18,7 +18,7 @@ from screens.facts import ScreenFacts
 from screens.widgets.dialog import Dialog, buttons
 from screens.widgets.line_input import LineInput
 from screens.widgets.notice import trouble_content
-from screens.worker_calls import PendingCall, ask
+from screens.worker_calls import ask
 
 
 class FileDialog(Dialog[None]):
@@ -32,7 +32,6 @@ class FileDialog(Dialog[None]):
         super().__init__()
         self._facts = facts
         self._path = path
-        self._asked: PendingCall[int] | None = None
 
     def writer(self, path: Path) -> Callable[[Cancellation], int]:
         """Return what writes the file in a worker, and returns how much; raises what the service raises."""
@@ -54,14 +53,6 @@ class FileDialog(Dialog[None]):
     @property
     def writing(self) -> bool:
         return self._asked is not None and self._asked.waiting
-
-    def on_mount(self) -> None:
-        self.query_one("#path").focus()
-
-    def on_unmount(self) -> None:
-        """Cancel; an unfinished file is removed."""
-        if self._asked is not None:
-            self._asked.drop()
 
     @on(Input.Submitted, "#path")
     @on(Button.Pressed, "#write")

@@ -220,10 +220,6 @@ class SavedFilters(Dialog[str | None]):
         self._show()
         if self._memory.saved_filters(self._table):
             self.query_one(LineList).focus()
-        elif self._current:
-            self.query_one("#name").focus()
-        else:
-            self.query_one("#cancel").focus()
 
     def _show(self) -> None:
         filters = self._memory.saved_filters(self._table)

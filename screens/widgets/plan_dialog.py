@@ -7,7 +7,7 @@ agrees to nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -24,7 +24,7 @@ from screens.facts import ScreenFacts
 from screens.widgets.dialog import Dialog, button, buttons, framed
 from screens.widgets.line_input import LineInput
 from screens.widgets.notice import trouble_content
-from screens.worker_calls import PendingCall, ask
+from screens.worker_calls import ask
 
 Plan = TypeVar("Plan", bound=Subject)
 Result = TypeVar("Result")
@@ -46,7 +46,6 @@ class PlanDialog(Dialog[Result | None], Generic[Plan, Result]):
         self.facts = facts
         self._title = title
         self._plan: Plan | None = None
-        self._asked: PendingCall[Any] | None = None
         self._agreed = False
 
     def make(self, cancelled: Cancellation) -> Plan:
@@ -82,15 +81,10 @@ class PlanDialog(Dialog[Result | None], Generic[Plan, Result]):
             yield buttons(("Cancel", "cancel"))
 
     def on_mount(self) -> None:
-        self.query_one("#cancel").focus()
         self.begin()
 
     def begin(self) -> None:
         self._asked = ask(self, self.make, self._show, group="plan", limit=self.LIMIT_SECONDS)
-
-    def on_unmount(self) -> None:
-        if self._asked is not None:
-            self._asked.drop()
 
     def tell(self, title: str, content: Content, *, leave: str = "") -> None:
         """Show something else in the plan's place; `leave` is what the button back says."""
@@ -110,8 +104,6 @@ class PlanDialog(Dialog[Result | None], Generic[Plan, Result]):
         self.tell(title, Content(words), leave="Leave")
 
     def _show(self, answer: Plan | Failure) -> None:
-        if not self.is_mounted:
-            return
         if isinstance(answer, Failure):
             self.tell("", trouble_content(answer))
             return

@@ -42,9 +42,7 @@ class Question(Dialog[bool]):
             yield buttons((self._safe, "cancel"), (self._label, "confirm"))
 
     def on_mount(self) -> None:
-        """The safe button, or what has to be typed, has the focus."""
         self.show_ready()
-        self.query_one("#typed" if self._typed else "#cancel").focus()
 
     @property
     def _agreed(self) -> bool:
@@ -109,7 +107,6 @@ class AskText(Dialog[str | None]):
             yield buttons(("Cancel", "cancel"), (self._label, "go-on"))
 
     def on_mount(self) -> None:
-        self.query_one("#text").focus()
         self.show_ready()
 
     @on(Input.Changed, "#text")
