@@ -110,7 +110,7 @@ class AnswerScreen(MainScreen, Generic[Answer]):
 
 
 class UseScreen(AnswerScreen[Answer], Generic[Answer]):
-    """One answer over the store's events, maybe of thousands of lines: written once for each width."""
+    """One answer, maybe of thousands of lines: written once for each width, asked for while it is open."""
 
     EVERY = 60.0
     ASKING = "Counting events…"

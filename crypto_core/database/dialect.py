@@ -143,9 +143,12 @@ def as_stored(connection: Connection, value: Any, *, escaped: bool = False) -> A
 
 
 def codec_of(connection: Any) -> str | None:
-    """Return Python's codec for the encoding of a connection's server; None where it can hold everything."""
+    """Return Python's codec for the encoding of a connection's server.
+
+    None where it holds everything, or where Python has none: PostgreSQL refuses what it can't convert.
+    """
     name = connection.get_parameter_status("server_encoding") or _ANY[0]
-    return None if name in _ANY else encodings.get(name, "ascii")
+    return None if name in _ANY else encodings.get(name)
 
 
 def fitted(value: Any, codec: str | None) -> Any:
@@ -164,8 +167,9 @@ def fitted(value: Any, codec: str | None) -> Any:
 
 def _in(codec: str, character: str) -> str:
     written = codecs.encode(character, codec, "ignore")
-    # Longer ones are of Python's own making, as are some others.
-    if 0 < len(written) <= 2 and (len(written) == 1 or character not in _DIFFERING):
+    # PostgreSQL's EUC_JP has JIS X 0212 too; other long ones are of Python's own making, as are some others.
+    known = 0 < len(written) <= 2 or (codec.startswith("euc_j") and written[:1] == b"\x8f")
+    if known and (len(written) == 1 or character not in _DIFFERING):
         return character
     plain = character.translate(_IN_ASCII)
     return plain if plain.isascii() else f"<U+{ord(character):04X}>"

@@ -213,7 +213,7 @@ class KmsKeyring:
         The Region of `named`, the key that the envelope claims, is asked first. The key that KMS names is
         then asked by name: both answers must agree. The data keys that come back are dropped at once. The
         answer is a statement about the envelope, not trust in the key. Raises the KmsError of the Region that
-        came closest, KmsRequestError for answers that disagree.
+        came closest, ContradictoryAnswerError for answers that disagree.
         """
         failures: list[errors.KmsError] = []
         for region in self.routes.regions(first=region_of(named) if named else None):
@@ -228,11 +228,11 @@ class KmsKeyring:
             except checked_answers.TRY_THE_NEXT as error:
                 refused = error
             if again != answer:
-                raise errors.KmsRequestError(
-                    f"KMS names {answer.key_arn} for a data key, and another answer where it is asked with "
-                    f"that key: {refused.message if refused else again}",
+                other = f"{again.key_arn}, material {again.key_material_id or 'unknown'}" if again else ""
+                raise errors.ContradictoryAnswerError(
+                    f"KMS names {answer.key_arn}, material {answer.key_material_id or 'unknown'}, for a data "
+                    f"key; asked with that key it answers: {refused.message if refused else other}",
                     operation="Decrypt",
-                    remedy="Check which endpoint answers for KMS, and whether the key was just changed.",
                 ) from refused
             return answer
         raise checked_answers.closest(failures)

@@ -89,7 +89,7 @@ def decrypt_token(
     dev format nowhere else. `reference`, `least_format` and `binding` are those of
     `crypto_core.decrypt_token`. Raises TokenEncryptionError.
     """
-    with _as_token_error():
+    with _as_token_error(opening=True):
         stored = _stored_text(encrypted_blob)
         if classify(stored).format is not Format.DEV:
             if (client := _patched()) is not None:
@@ -146,16 +146,17 @@ def decrypt_audit_payload(wrapper: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def _as_token_error() -> Iterator[None]:
+def _as_token_error(*, opening: bool = False) -> Iterator[None]:
     try:
         yield
     except TokenEncryptionError:
         raise
     except (errors.IncorrectKeyError, errors.KeyNotFoundError, errors.UntrustedKeyError) as error:
-        trusted = [os.environ.get(name, "") for name in ("TOKEN_ENCRYPTION_KEY_ID", "KEYDECK_TRUSTED_KEYS")]
+        names = [os.environ.get(name, "") for name in ("TOKEN_ENCRYPTION_KEY_ID", "KEYDECK_TRUSTED_KEYS")]
+        trusted = ", ".join(filter(None, names)) or "none"
+        remedy = "If another key sealed it, add that key's ARN to KEYDECK_TRUSTED_KEYS."
         raise TokenEncryptionError(
-            f"{error.message} Trusted: {', '.join(filter(None, trusted))}.",
-            remedy="If another key sealed it, add that key's ARN to KEYDECK_TRUSTED_KEYS.",
+            f"{error.message} Trusted: {trusted}.", remedy=remedy if opening else error.remedy
         ) from error
     except KeydeckError as error:
         raise TokenEncryptionError(error.message, remedy=error.remedy) from error
@@ -193,9 +194,13 @@ def _stored_text(value: str | bytes | bytearray | memoryview) -> str:
 
 @lru_cache(maxsize=1)
 def _boto3() -> SimpleNamespace:
+    return SimpleNamespace(client=_client)
+
+
+def _client(*arguments: Any, **named: Any) -> Any:
     import boto3
 
-    return SimpleNamespace(client=boto3.client)
+    return boto3.client(*arguments, **named)
 
 
 def __getattr__(name: str) -> Any:
@@ -209,7 +214,7 @@ def _patched() -> Any:
     """What makes clients where a test has put something in boto3's place; None without that."""
     put = globals().get("boto3") or (_boto3() if _boto3.cache_info().currsize else None)
     client = getattr(put, "client", None)
-    return None if client is None or getattr(client, "__module__", "") == "boto3" else client
+    return None if client in (None, _client) else client
 
 
 def _in_development() -> bool:

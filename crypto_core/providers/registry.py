@@ -64,12 +64,14 @@ _others: dict[str, Provider] = {}
 
 
 def use_providers(others: Iterable[Provider]) -> None:
-    """Ask these providers, too, and no others. Raises ValueError for a name that another one has."""
+    """Ask these providers, too, and no others. Raises ValueError for a taken name, or no URL."""
     found: dict[str, Provider] = {}
     for one in others:
         for name in (one.name, *one.other_names):
             if name != name.lower() or name in _by_any_name(own_providers()) or name in _by_any_name(found):
                 raise ValueError(f"a provider can't be named {name!r}: it is taken, or not in small letters")
+        if one.target is None and not one.base:
+            raise ValueError(f"the provider {one.name!r} has neither a base URL nor a target")
         found[one.name] = one
     _others.clear()
     _others.update(found)

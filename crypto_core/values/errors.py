@@ -328,6 +328,12 @@ class MissingOperationError(
         return f"this endpoint does not have {self.operation}"
 
 
+class ContradictoryAnswerError(
+    KmsRequestError, remedy="Check which endpoint answers for KMS, and whether the key was just changed."
+):
+    """KMS names another key for a data key once it is asked with the key that it named."""
+
+
 class PageTokenError(KmsRequestError, remedy="Start the list again."):
     """AWS no longer knows the page from which a list was to go on."""
 
@@ -381,7 +387,13 @@ class DatabaseError(KeydeckError):
     @property
     def by_the_row(self) -> bool:
         """True where another row may be written: a value was refused, or a table or its code refuses."""
-        return self.foreign or self.sqlstate[:2] in ("22", "23", "44") or self.sqlstate == "P0001"
+        refused = self.sqlstate[:2] in ("22", "23", "44") or self.sqlstate == "P0001"
+        return not self.passing and (self.foreign or refused)
+
+    @property
+    def by_the_table(self) -> bool:
+        """True where no row of the same table or partition may be written, by what the code stands for."""
+        return self.foreign and self.sqlstate in ("0A000", "42501", "42809", "55000")
 
 
 class ChangedByDatabaseError(DatabaseError):

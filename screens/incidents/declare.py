@@ -439,6 +439,7 @@ class DeclareDialog(Dialog[int | None]):
         self._fault(
             Content(f"{counted(len(answer.references), 'token')} found. Read above what that leaves open.")
         )
+        self.changed()
         opening = self.query_one("#open", Button)
         opening.label = Content(" Open the incident ")
         opening.refresh(layout=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Generic
+from typing import ClassVar, Generic
 
 from textual import on
 from textual.containers import Horizontal
@@ -35,9 +35,6 @@ from screens.widgets.line_list import Line, line
 from screens.widgets.notice import trouble_content
 from screens.widgets.plan_dialog import LOOKING, Plan, PlanDialog
 from screens.worker_calls import ask
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True, slots=True)

@@ -300,6 +300,7 @@ def _forget_row(error: DBAPIError) -> None:
 
 _FUNCTIONS = frozenset(re.findall(rf"{SCHEMA}\.(\w+)", " ".join(FUNCTIONS.values())))
 _BEFORE_TABLE = ("INSERT INTO", "UPDATE", "DELETE FROM", "SELECT.*? (?:FROM|JOIN)")
+_TABLE = re.compile(r'(?i)\b(?:FROM|UPDATE|INTO|JOIN)\s+(?:ONLY\s+)?(?:"?\w+"?\.)?"?(\w+)(?!\w*"?\.)')
 _BY_OWNER = "or have the code that runs in the write run as its owner: SECURITY DEFINER"
 
 
@@ -314,9 +315,11 @@ def _grant(said: str, statement: str, context: str) -> str:
         return f"the privilege that the message names, {_BY_OWNER}"
     if function := next((word for word in words if word in _FUNCTIONS), ""):
         return f"GRANT EXECUTE ON FUNCTION {SCHEMA}.{function} TO the role"
-    if SCHEMA in words:
-        return f"GRANT USAGE ON SCHEMA {SCHEMA} TO the role"
-    used = {*re.findall(r"\w+", statement), *OWN_TABLES}
+    english = re.search(r"permission denied for (schema|database) (\w+)", said)
+    if english or SCHEMA in words:
+        kind, name = english.groups() if english else ("schema", SCHEMA)
+        return f"GRANT {'USAGE' if kind == 'schema' else 'CREATE'} ON {kind.upper()} {name} TO the role"
+    used = {*_TABLE.findall(statement), *OWN_TABLES}
     name = next((word for word in reversed(words) if word in used), "")
     if not name:
         return "the privilege that the message names; keydeck help privileges lists what each role needs"

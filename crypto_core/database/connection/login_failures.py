@@ -208,7 +208,8 @@ CAUSES: tuple[Cause, ...] = (
         "Try again; if it persists, look at the log of the server or pooler: PostgreSQL also ends what idles "
         "longer than idle_in_transaction_session_timeout or idle_session_timeout of the role, PgBouncer "
         "what waits too long for a place in its pool (query_wait_timeout).",
-        r"closed the connection|connection (already )?closed|[Cc]onnection reset|Broken pipe|SSL SYSCALL",
+        r"idle-session timeout|closed the connection|connection (already )?closed"
+        r"|[Cc]onnection reset|Broken pipe|SSL SYSCALL",
     ),
 )
 """The first that fits counts."""
@@ -222,7 +223,7 @@ def login_failure(lines: Sequence[str], sqlstate: str = "", setting: str = _URL)
     `setting` is the one with the URL.
     """
     said = clean(" ".join("; ".join(lines).split()), SAID_LIMIT).rstrip(".")
-    told = "57P03" if sqlstate[:3] == "57P" else sqlstate
+    told = "57P03" if sqlstate in ("57P01", "57P02") else sqlstate
     by_code = (cause for cause in CAUSES if cause.sqlstate == told and told in _CODES)
     if cause := next((one for one in CAUSES if re.search(one.pattern, said)), next(by_code, None)):
         return failure_of(cause, said, sqlstate, setting)

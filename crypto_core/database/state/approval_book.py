@@ -145,7 +145,7 @@ class ApprovalBook:
                 summary=clean(as_stored(connection, summary), LONGEST_TEXT),
                 digest=clean(digest, 200),
                 # As PostgreSQL stores it, so that it is compared with the like.
-                plan=connection.execute(select(cast(literal(cleaned(plan), JSONB), JSONB))).scalar_one(),
+                plan=cleaned(connection.scalar(select(cast(literal(cleaned(plan), JSONB), JSONB)))),
                 requested_by=clean(me, 512),
                 requested_at=now,
                 expires_at=now + timedelta(minutes=self._minutes),
@@ -414,6 +414,7 @@ _STORED = tuple(
 def _approval(row: Any, now: datetime, here: _Databases = _NOWHERE) -> Approval:
     """A row as a console on these databases shows it; what waits or is approved expires."""
     stored = {name: getattr(row, name) for name in (*_STORED, "decided_by", "decided_at")}
+    stored["summary"] = clean(row.summary, LONGEST_TEXT)
     plan = cleaned(row.plan if isinstance(row.plan, Mapping) else {})
     known = {decision.value: decision for decision in Decision}
     decision = known.get(row.decision, Decision.CHANGED)

@@ -27,6 +27,7 @@ from crypto_core.database.connection.transactions import (
     repeated_if_cut_off,
     repeated_if_rolled_back,
 )
+from crypto_core.database.dialect import as_stored
 from crypto_core.database.qualified_sql import text
 from crypto_core.database.schema import envelope_backup
 from crypto_core.database.tokens import expressions as sql
@@ -159,8 +160,9 @@ class TokenStore:
         with connected(self._engine) as connection:
             for (table_name, column), group in groupby(ordered, key=lambda r: (r.table, r.column)):
                 source = token_source(catalogue.table(table_name), column)
-                wanted = source.is_one_of([r.identity for r in group])
-                statement = _read(source).where(wanted, source.stored.is_not(None))
+                # What the server's encoding can't hold names no row of it.
+                names = [r.identity for r in group if as_stored(connection, r.identity) == r.identity]
+                statement = _read(source).where(source.is_one_of(names), source.stored.is_not(None))
                 found += _tokens(source, connection.execute(statement))
         return found
 

@@ -29,7 +29,7 @@ from crypto_core.database.tokens.store import digest
 from crypto_core.database.tokens.tables import TokenColumn, TokenTable
 from crypto_core.database.tokens.tripwire_list import FRESH_SECONDS, Tripwire, TripwireDocument, TripwireList
 from crypto_core.database.tokens.written_rows import writing_rows
-from crypto_core.envelope import Format, bound_format, version_of
+from crypto_core.envelope import Format, version_of
 from crypto_core.forensics.tripwires import rows as decoy_rows
 from crypto_core.forensics.tripwires.decoy_rows import DrawnRow, draw_rows, id_words, read_sample, shows
 from crypto_core.forensics.tripwires.plan import (
@@ -194,7 +194,7 @@ class Tripwires:
             if name in (*table.token_columns, *table.id_columns):
                 raise errors.RefusedError(f"{clean(name, 100)} can't be given: it is made up.")
             shape.column(name)
-        format_ = bound_format(Format(request.format or sample.format), self._keyring.binding)
+        format_ = Format(request.format or sample.format)
         if format_.binds_database and self._keyring.binding is None:
             raise errors.RefusedError(
                 f"A decoy in {format_} names its database, and this one has no name.",

@@ -142,15 +142,18 @@ class KeyReader:
             return None
 
     def require_list_elsewhere(self, state: KeyState) -> tuple[str, ...]:
-        """Return why the key of the list of tripwires is not known. Raises RefusedError if it is this one."""
+        """Return what is to be known of the list of tripwires.
+
+        Raises RefusedError if it is under this key and can still be opened.
+        """
         listed, untold = list_under(self.list_key, state.key_arn)
         if not listed:
             return untold
+        if state.state != "Enabled":
+            return (f"The list of tripwires is sealed under {state.name}, and stays closed.",)
         steps = ["Seal it anew under another key: keydeck tripwire reseal."]
         if self.writes_under(state):
             steps.insert(0, "Configure another key to write under (TOKEN_ENCRYPTION_KEY_ID).")
-        if state.state != "Enabled":
-            steps.insert(0, f"Enable the key for it: keydeck keys enable {typed_name(state)}.")
         raise RefusedError(
             f"The list of tripwires is sealed under {state.name}: without the key no decoy is known as one.",
             remedy=" ".join(steps),

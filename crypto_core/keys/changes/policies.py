@@ -230,7 +230,8 @@ def _draft_unblock(reader: KeyReader, change: KeyChange, state: KeyState) -> Dra
     does = [f"{who} may do again what policy, grants and IAM allow it. Make sure that it is trusted."]
     title = f"Unblock {who} on {state.name}"
     # Nothing is taken away by it, whatever else the policy does.
-    draft = replace(draft, tokens=None, confirmation=typed_name(state))
+    seen = {name: value for name, value in draft.seen.items() if name != TOKENS}
+    draft = replace(draft, tokens=None, seen=seen, confirmation=typed_name(state))
     return _block_draft(draft, change, state, title, does, (), typed=False)
 
 

@@ -24,7 +24,7 @@ from crypto_core.reencryption.bulk.ports import Outcome, Poison, Sealed, TokenTa
 from crypto_core.reencryption.bulk.token_sealer import UNKNOWN_KEY
 from crypto_core.reencryption.endurance import Endurance
 from crypto_core.values.clean_text import clean
-from crypto_core.values.errors import DatabaseError, KmsRequestError
+from crypto_core.values.errors import ContradictoryAnswerError, DatabaseError
 from crypto_core.values.key_names import same_key
 from crypto_core.values.references import TokenRef
 
@@ -77,7 +77,7 @@ HELD_SECONDS = 1.0
 HELD = "row-held"
 REFUSED = "refused-by-database"
 ALIKE = 16
-"""After so many in a row that a partition refused for one reason it isn't tried token by token any more."""
+"""After so many in a row that a table or partition refused as a whole it isn't tried token by token."""
 CONTRADICTED = "kms-contradicts-itself"
 """KMS refused a token with a key that it names for it when it is asked again."""
 PASSING = (HELD, CONTRADICTED)
@@ -177,7 +177,7 @@ class BatchSink:
         probe = self.attributor.ask_kms([poison.token])[0]
         if probe.failure is not None and probe.failure.transient:
             raise probe.failure
-        if isinstance(probe.failure, KmsRequestError):
+        if isinstance(probe.failure, ContradictoryAnswerError):
             return replace(poison, kind=CONTRADICTED)
         key_arn = probe.answer.key_arn if probe.answer is not None else None
         if key_arn is None:
@@ -206,7 +206,8 @@ class BatchSink:
             for one in sealed:
                 by_place.setdefault(places[one.replacement.old.ref], []).append(one)
             about = (error.message, *by_place)
-            if not refused and (len(sealed) == 1 or self._refusals[about] >= ALIKE):
+            alike = error.by_the_table and self._refusals[about] >= ALIKE
+            if not refused and (len(sealed) == 1 or alike):
                 self._refusals[about] += len(sealed)
                 return frozenset(), [
                     Poison(s.replacement.old, REFUSED, clean(error, 1_000), s.kms_calls) for s in sealed

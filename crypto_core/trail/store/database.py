@@ -40,6 +40,7 @@ class StoreFile:
         self._fixed = _is_fixed(path)
         self._read_only = read_only or self._fixed
         self._tell = told or _log.warning
+        self._seen: tuple[object, ...] = ()
         self._engine: Engine | None = None
         self._lock = Lock()
         self._writing = Lock()
@@ -50,10 +51,12 @@ class StoreFile:
         stop_if(cancelled)
         with (
             self._told(cancelled),
-            self._opened().connect() as connection,
+            self._opened(cancelled).connect() as connection,
             dialect.ending(connection, cancelled),
         ):
             yield connection
+            if self._fixed and self._state() != self._seen:
+                raise self._changing()
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -85,12 +88,16 @@ class StoreFile:
                 continue
         return sizes
 
-    def _opened(self) -> Engine:
+    def _opened(self, cancelled: Event | None = None) -> Engine:
         with self._lock:
+            if self._engine is not None and self._fixed and self._state() != self._seen:
+                self._engine.dispose()
+                self._engine = None
             if self._engine is None:
+                self._seen = self._state()
                 engine = self._create()
                 try:
-                    self._prepare(engine)
+                    self._prepare(engine, cancelled)
                 except BaseException:  # raised again: no connection is left behind, whatever stopped it
                     engine.dispose()
                     raise
@@ -109,16 +116,29 @@ class StoreFile:
     def _require_whole(self) -> None:
         """Raise EventStoreError where events may stand beside the file, in a log that can't be read there."""
         _must(self.path.is_file() and not self.path.is_symlink(), self.path)
-        log = Path(f"{self.path}-wal")
-        if log.exists() and log.stat().st_size:
-            raise EventStoreError(
-                f"The event store {self.path} was copied while it was in use, and its disk is read-only: "
-                f"{log.name} holds what is not in it yet.",
-                remedy="Copy both files to a disk that can be written, and name the copy with "
-                "KEYDECK_EVENTS_FILE.",
-            )
+        for log in map(Path, (f"{self.path}-wal", f"{self.path}-journal")):
+            if log.exists() and log.stat().st_size:
+                raise EventStoreError(
+                    f"The event store {self.path} was copied while it was in use, or is written from "
+                    f"elsewhere, and its disk is read-only: {log.name} belongs to it.",
+                    remedy="Copy both files to a disk that can be written, and name the copy with "
+                    "KEYDECK_EVENTS_FILE.",
+                )
 
-    def _prepare(self, engine: Engine) -> None:
+    def _state(self) -> tuple[object, ...]:
+        """What differs once the file was written: SQLite locks nothing that it opens as immutable."""
+        if not self._fixed:
+            return ()
+        found = self.path.stat()
+        return found.st_ino, found.st_size, found.st_mtime_ns
+
+    def _changing(self) -> EventStoreError:
+        return EventStoreError(
+            f"The event store {self.path} is being written from elsewhere, and its disk is read-only here.",
+            remedy="Try again when that is done, or name a copy with KEYDECK_EVENTS_FILE.",
+        )
+
+    def _prepare(self, engine: Engine, cancelled: Event | None) -> None:
         with engine.connect() as connection:
             version = self._version(connection)
             if not version and self._read_only:
@@ -132,14 +152,15 @@ class StoreFile:
                         f"The event store {self.path} is brought up to date, once, here or by another "
                         "process: a million events take about 20 seconds."
                     )
-                if self._begin_upgrade(connection) < VERSION:
+                if self._begin_upgrade(connection, cancelled) < VERSION:
                     upgrade(connection)
                 connection.commit()
 
-    def _begin_upgrade(self, connection: Connection) -> int:
+    def _begin_upgrade(self, connection: Connection, cancelled: Event | None) -> int:
         """Begin as `_begin`, however long another process takes to bring the store up to date."""
         until = monotonic() + _UPGRADE_SECONDS
         while True:
+            stop_if(cancelled)
             try:
                 return self._begin(connection)
             except dialect.ERRORS as error:
@@ -168,6 +189,8 @@ class StoreFile:
             if cancelled is not None and cancelled.is_set():
                 raise InterruptedRunError("Cancelled.") from error
             code, cause = dialect.cause_of(error)
+            if self._fixed and self._state() != self._seen:
+                raise self._changing() from error
             if code in dialect.NOT_PERMITTED:
                 raise _not_permitted(self.path) from error
             said, remedy = f": {clean(cause, 200)}.", ""

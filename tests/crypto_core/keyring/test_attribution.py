@@ -101,6 +101,6 @@ def test_an_attribution_that_kms_contradicts_when_it_is_asked_with_that_key_is_r
     wrong = ChangedAnswers(**({"KeyId": key} if changed == "KeyId" else {}))
     if changed == "KeyMaterialId":
         monkeypatch.setattr(checked_answers, "material_of", lambda _: next(materials))
-    with pytest.raises(KmsRequestError, match="another answer where it is asked with that key"):
+    with pytest.raises(KmsRequestError, match="asked with that key it answers"):
         KmsKeyring(wrong, write_key=None).attribute(wrapped(client, new_key()))
     assert len(wrong.data_keys) == (1 if changed == "KeyId" else 2)

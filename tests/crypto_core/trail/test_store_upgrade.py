@@ -8,16 +8,17 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from threading import Timer
+from threading import Event, Timer
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from crypto_core.lists.paging import Query
 from crypto_core.trail.event_fields import DETAILS, EVENT_FIELDS, PIVOTS, ROLLED
-from crypto_core.trail.store import EventStore, database
+from crypto_core.trail.store import EventStore, database, dialect
 from crypto_core.trail.store.pulls import PullBook, PullScope, TimeWindow, Unfinished
 from crypto_core.trail.store.schema import VERSION
-from crypto_core.values.errors import EventStoreError
+from crypto_core.values.errors import EventStoreError, InterruptedRunError
 from crypto_core.values.key_names import AccountRegion
 from tests.crypto_core.trail.records import (
     ACCOUNT,
@@ -183,7 +184,7 @@ def test_who_comes_while_another_process_converts_a_store_waits_for_it(
     store: EventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_older(store)
-    monkeypatch.setattr(database, "_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(dialect, "_WAIT_SECONDS", 0.05)
     with closing(sqlite3.connect(store.file.path, isolation_level=None, check_same_thread=False)) as other:
         other.execute("BEGIN IMMEDIATE")
         ends = Timer(0.5, other.execute, ["ROLLBACK"])
@@ -222,10 +223,45 @@ def test_a_store_opens_from_a_disk_that_is_mounted_read_only_or_says_why_not(
     printed = subprocess.run([*own_mounts, *arguments], capture_output=True, text=True, check=False)
     said = {
         "closed": "20\n",
-        "in use": "events.sqlite-wal holds",
+        "in use": "events.sqlite-wal belongs",
         "older": "Copy it to a disk that can be written",
     }
     assert said[state] in printed.stdout, printed
+
+
+def write_one(path: Path) -> None:
+    with closing(EventStore(path)) as writer:
+        writer.add([event(ago=40)])
+
+
+def test_a_store_that_is_written_elsewhere_is_read_anew_or_refused(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.close()
+    monkeypatch.setattr(database, "_is_fixed", lambda _: True)
+    with closing(EventStore(store.file.path)) as reader:
+        assert reader.count(Query()) == 21
+        monkeypatch.undo()
+        with pytest.raises(EventStoreError, match="from elsewhere"), reader.file.reading():
+            write_one(store.file.path)
+        assert reader.count(Query()) == 22
+
+
+def test_waiting_for_a_store_that_is_brought_up_to_date_ends_once_cancelled(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_older(store)
+    cancelled = Event()
+
+    def busy(_file: object, _connection: object) -> int:
+        cancelled.set()
+        raise OperationalError("BEGIN", {}, locked)
+
+    locked = sqlite3.OperationalError("database is locked")
+    locked.sqlite_errorcode = sqlite3.SQLITE_BUSY
+    monkeypatch.setattr(database.StoreFile, "_begin", busy)
+    with pytest.raises(InterruptedRunError):
+        store.count(Query(), cancelled=cancelled)
 
 
 def test_a_damaged_block_does_not_keep_a_store_from_its_new_fields(store: EventStore) -> None:

@@ -20,6 +20,7 @@ from console.sandbox.sandbox import Sandbox
 from crypto_core.database.connection import engine as engine_module
 from crypto_core.database.connection import interruption
 from crypto_core.database.connection.engine import connected, open_engine, patient
+from crypto_core.database.dialect import codec_of, fitted
 from crypto_core.database.qualified_sql import run_as_it_is
 from crypto_core.values import errors
 from tests.left_out import is_left_out
@@ -436,3 +437,49 @@ def wait_until(true: Callable[[], bool], seconds: float = 30) -> None:
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("said", "statement", "needed"),
+    [
+        ("permission denied for schema public", "SELECT FROM public.t", "GRANT USAGE ON SCHEMA public"),
+        ("permission denied for database app", "CREATE SCHEMA keydeck", "GRANT CREATE ON DATABASE app"),
+        ("permission denied for database keydeck", "CREATE SCHEMA a", "GRANT CREATE ON DATABASE keydeck"),
+        ("keine Berechtigung für Schema keydeck", "SELECT 1", "GRANT USAGE ON SCHEMA keydeck"),
+        ("permission denied for table t", 'SELECT FROM ONLY "public"."t"', "GRANT SELECT, UPDATE ON TABLE t"),
+        ("permission denied for function public", "SELECT FROM public.t", "the privilege that"),
+    ],
+)
+def test_a_denied_privilege_is_told_with_the_statement_that_grants_it(
+    said: str, statement: str, needed: str
+) -> None:
+    assert engine_module._grant(said, statement, "").startswith(needed)
+
+
+@pytest.mark.parametrize("sqlstate", ["40P01", "53100", "57014"])
+def test_a_failure_that_passes_is_not_taken_for_the_refusal_of_a_row(sqlstate: str) -> None:
+    error = errors.DatabaseError("x", sqlstate=sqlstate, foreign=True)
+    assert (error.passing, error.by_the_row, error.by_the_table) == (True, False, False)
+    refused = errors.DatabaseError("x", sqlstate="23514", foreign=True)
+    assert (refused.by_the_row, refused.by_the_table) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "kept", "replaced"),
+    [
+        ("EUC_JP", "é丂日", {"😀": "<U+1F600>", "…": "…"}),
+        ("LATIN1", "é", {"–": "-", "…": "...", "日": "<U+65E5>"}),
+        ("EUC_TW", "一é–", {}),
+        ("UTF8", "一😀", {}),
+    ],
+)
+def test_a_text_is_stored_as_the_encoding_can_hold_it(
+    encoding: str, kept: str, replaced: dict[str, str]
+) -> None:
+    class Driver:
+        def get_parameter_status(self, _name: str) -> str:
+            return encoding
+
+    codec = codec_of(Driver())
+    assert fitted(kept, codec) == kept
+    assert {text: fitted(text, codec) for text in replaced} == replaced
