@@ -49,6 +49,7 @@ class Help(Dialog[bool | None]):
     Returns True if the operator wants to read on in the manual.
     """
 
+    AUTO_FOCUS = ".body"  # arrows scroll it
     BODY = 0
     DEFAULT_CSS = "Help > .frame { width: 96; & > .body { max-height: 100%; } }"
     BINDINGS: ClassVar[list[BindingType]] = [

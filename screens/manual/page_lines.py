@@ -37,7 +37,8 @@ def page_rows(text: str, width: int) -> list[Row]:
 
 
 def folded(row: Row, width: int) -> Iterator[Row]:
-    """Yield a line in parts of at most `width` cells."""
+    """Yield a line in parts of at most `width` cells, or of as few as a page can have."""
+    width = max(width, _LEAST)
     if _cells(row) <= width:
         yield row
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from console import capabilities, incident_services
+from console import capabilities
 from console.container import Container
 from console.sandbox.world import World
 from crypto_core.incidents.model import CheckState, IncidentScope
@@ -19,8 +19,7 @@ LEFT_OUT = "is not installed: this installation leaves the capability forensics 
 def bare(services: Container, monkeypatch: pytest.MonkeyPatch) -> Container:
     """The services as they are where the capability's folders are missing."""
     others = tuple(one for one in capabilities.manifests() if one.name != "forensics")
-    for module in (capabilities, incident_services):
-        monkeypatch.setattr(module, "manifests", lambda: others)
+    monkeypatch.setattr(capabilities, "manifests", lambda: others)
     return services
 
 

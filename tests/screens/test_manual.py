@@ -18,6 +18,7 @@ async def test_help_leads_to_the_manual_and_esc_back_to_where_one_was(size: tupl
     async with deck(start="keys", size=size) as d:
         await d.press("question_mark")
         assert "m the manual" in str(d.app.screen.query_one(".frame").border_subtitle)
+        assert d.app.focused is d.app.screen.query_one(".body")
         await d.press("m")
         assert isinstance(d.app.screen, ManualScreen)
         assert f"1 of {len(ENTRIES)} pages" in d.lines()[1]
@@ -25,6 +26,9 @@ async def test_help_leads_to_the_manual_and_esc_back_to_where_one_was(size: tupl
         assert first.title in d.cursor_line()
         await d.press("down", "enter")
         assert isinstance(d.app.screen, ManualPageScreen)
+        for one_size in ((1, 1), size):
+            await d.pilot.resize_terminal(*one_size)
+            await d.settle()
         assert f"Keys › Manual › {second.title}" in d.lines()[0] + d.lines()[1]
         await d.press("escape")
         await d.command("manual pooling")

@@ -44,7 +44,7 @@ INPUTS = int(os.environ.get("MONKEY_INPUTS", "5000"))
 AT_REST = 1_000
 """After so many inputs the monkey rests, and what is left of screens left is counted."""
 PASTE = 10_000_000
-MOST_ALIVE = {Screen: len(NAMES) + 30, Widget: 600, Worker: 40}
+MOST_ALIVE = {Screen: len(NAMES) + 30, Widget: 1_500, Worker: 40}
 KEYS = (
     *(key for action in ACTIONS for key in action.keys.split(",")),
     *("enter", "escape", "tab", "shift+tab", "up", "down", "left", "right", "home", "end", "space", "f6"),
@@ -69,9 +69,7 @@ class SlowStage(Stage):
 
     def enter(self, name: str, cancelled: Gate | None = None) -> None:
         self.calls.clear()
-        (cancelled if cancelled is not None else self.ended).wait(
-            self.chance.choice((0, 0, 0.002, 0.01, 0.05))
-        )
+        (cancelled or Gate()).wait(self.chance.choice((0, 0, 0.002, 0.01, 0.05)))
         if self.chance.random() < 0.03:
             raise DatabaseUnreachableError("No connection to pg-1:5432.")
         super().enter(name, cancelled)
@@ -197,6 +195,11 @@ async def test_no_haste_ends_the_console_and_nothing_is_left_of_screens_left(
                 print(thrown, *counts[-1].items(), psutil.Process().memory_info().rss // 1_000_000, "MB")
         except BaseException:
             print(f"Seed {seed}, after {thrown} inputs; the last: {'  '.join(monkey.thrown)}")
+            print(
+                d.app.screen_stack,
+                [worker for worker in d.app.workers if not worker.is_finished],
+                d.app._resize_timer,
+            )
             raise
     # Thousands of screens were opened: all but the main ones and the last few are gone.
     for kind, most in MOST_ALIVE.items():
