@@ -263,10 +263,13 @@ def _read_permissions(draft: AbilityDraft, _: ProviderAnswer, told: dict[str, An
     draft.writes = True if draft.admin else _any(has, _CHANGES)
     draft.reads_private = True if draft.admin else has["BROWSE_PROJECTS"]
     # They are its owner's: a token with scopes may do less.
-    drawn = {Ability.ADMIN: draft.admin, Ability.WRITES: draft.writes}
-    drawn |= {Ability.READS_PRIVATE: draft.reads_private}
-    draft.infer(*drawn)
-    draft.miss("Jira's answer leaves it out", *(one for one, value in drawn.items() if value is None))
+    drawn = (
+        (Ability.ADMIN, draft.admin),
+        (Ability.WRITES, draft.writes),
+        (Ability.READS_PRIVATE, draft.reads_private),
+    )
+    draft.infer(*(ability for ability, _ in drawn))
+    draft.miss("Jira's answer leaves it out", *(ability for ability, value in drawn if value is None))
 
 
 def _has(told: Mapping[str, Any], name: str) -> bool | None:
