@@ -27,10 +27,10 @@ from tests.console.test_incident_key_flows import NEW_TOKEN, UNPROVED, keydeck, 
 WORDS = "Schlüssel… — “日本” 😀 \\u2026"
 NAMES = {
     "LATIN1": "gh-Zürich",
-    "SQL_ASCII": "gh-Zürich",
-    "WIN1252": "gh-€…",
-    "EUC_JP": "gh-日本〒",
     "ICU": "gh-Zürich…",
+    "SQL_ASCII": "gh-Zürich",
+    "EUC_JP": "gh-日本〒",
+    "WIN1252": "gh-€…",
 }
 AUDITED = ("LATIN1", "ICU")
 """Where an audit trigger is attached that the operator's role can't write for."""
@@ -95,7 +95,7 @@ def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 
 @pytest.mark.slow(100)
-@pytest.mark.deep
+@pytest.mark.quick(0, deep=3)
 def test_the_worst_day_ends_well_on_any_database(
     kind: str, own_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
