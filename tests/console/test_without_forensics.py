@@ -23,8 +23,7 @@ SEARCH, INDEX = f"The search for leaked tokens {LEFT_OUT}", f"The index of token
 @pytest.fixture(autouse=True)
 def without_forensics(monkeypatch: pytest.MonkeyPatch) -> None:
     here = tuple(one for one in capabilities.manifests() if one.name != "forensics")
-    for module in ("console.capabilities", "console.incident_services", "console.event_services"):
-        monkeypatch.setattr(f"{module}.manifests", lambda: here)
+    monkeypatch.setattr(capabilities, "manifests", lambda: here)
 
 
 def test_providers_events_in_the_store_that_nothing_examines_are_a_gap(services: Container) -> None:
