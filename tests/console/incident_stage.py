@@ -30,7 +30,7 @@ from screens.incidents.step_runs import runs_of
 from screens.services import Services
 from screens.widgets.line_list import LineList
 from tests.platform_rows import connect_slack, put
-from tests.screens.deck import LARGE
+from tests.screens.deck import LARGE, drawn
 
 PATIENCE = 400
 """Seconds that anything may take on a machine that is busy with something else."""
@@ -80,9 +80,7 @@ class Operator:
             raise AssertionError(f"Waited in vain {what}:\n{self.text()}") from None
 
     async def dialog(self, kind: type[Screen[object]], ready: str) -> None:
-        await self.until(
-            lambda: isinstance(self.screen, kind) and self.screen.query(ready), f"for {kind.__name__}"
-        )
+        await self.until(lambda: drawn(self.screen, kind, ready), f"for {kind.__name__}")
 
     # On the incident's page
 

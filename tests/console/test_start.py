@@ -92,7 +92,12 @@ def test_a_service_is_loaded_when_it_is_used(tmp_path: Path) -> None:
     [
         (
             "console.settings",
-            ("crypto_core.aws", "crypto_core.database.tokens.census"),
+            (
+                "crypto_core.aws.kms",
+                "crypto_core.aws.sessions",
+                "boto3",
+                "crypto_core.database.tokens.census",
+            ),
         ),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ import pytest
 from textual.events import Key
 from textual.keys import _character_to_key
 from textual.pilot import Pilot
+from textual.screen import Screen
 from textual.widgets import Static
 from textual.worker import Worker
 
@@ -21,6 +23,7 @@ from screens.connections import detail
 from screens.connections.detail import TokenDetail
 from screens.facts import ScreenFacts
 from screens.main_screen import MainScreen
+from screens.widgets.dialog import Dialog
 from screens.widgets.header import Header
 from screens.widgets.table.pane import TablePane
 from screens.widgets.table.table import Table
@@ -44,6 +47,12 @@ QUICK_REST = 0.02
 """Seconds that the cursor rests here before an envelope is read: nobody holds a key down."""
 MOST_SECONDS = 60
 """How long anything may take on a machine that is busy with something else."""
+
+
+def drawn(screen: Screen[Any], kind: type, has: str = "") -> bool:
+    """Whether a dialog is to be seen: what is pressed before that agrees to nothing."""
+    there = isinstance(screen, kind) and (not has or bool(screen.query(has)))
+    return there and (not isinstance(screen, Dialog) or screen._drawn_at < math.inf)
 
 
 @dataclass

@@ -20,7 +20,7 @@ from crypto_core.values.errors import KeydeckError
 from screens.blocking_calls import DaemonThreads
 from screens.context import CodeDialog
 from tests.mfa_profile import DEVICE, forget_roles, write_profiles
-from tests.screens.deck import Deck, deck
+from tests.screens.deck import Deck, deck, drawn
 
 CODE = "492817"
 WRONG = "MultiFactorAuthentication failed with invalid MFA one time pass code."
@@ -44,7 +44,7 @@ def who(kms: KmsApi) -> str:
 
 
 async def dialog(d: Deck) -> str:
-    await d.until(lambda: isinstance(d.app.screen, CodeDialog))
+    await d.until(lambda: drawn(d.app.screen, CodeDialog))
     return "\n".join(str(line.render()) for line in d.app.screen.query(Static))
 
 

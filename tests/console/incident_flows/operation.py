@@ -23,7 +23,7 @@ from crypto_core.values.secret import Secret
 from screens.incidents.incident_screen import IncidentScreen, StepPane
 from screens.incidents.report_dialog import ReportDialog
 from screens.incidents.step_runs import runs_of
-from tests.screens.deck import LARGE, Deck
+from tests.screens.deck import LARGE, Deck, drawn
 from tests.screens.stage import Stage
 
 Stored = Callable[[TokenRef], str]
@@ -89,9 +89,7 @@ async def patiently(deck: Deck, there: Callable[[], object]) -> None:
 
 
 async def dialog(deck: Deck, kind: type, has: str = "") -> Any:
-    await patiently(
-        deck, lambda: isinstance(deck.app.screen, kind) and (not has or deck.app.screen.query(has))
-    )
+    await patiently(deck, lambda: drawn(deck.app.screen, kind, has))
     return deck.app.screen
 
 
