@@ -11,7 +11,9 @@ from textual.message import Message
 from textual.messages import InvokeLater
 
 if TYPE_CHECKING:
+    from textual.geometry import Offset
     from textual.screen import Screen as Base
+    from textual.widget import Widget
 else:
     Base = Generic
 
@@ -46,6 +48,12 @@ class LeavableScreen(Base[Result]):
         """Scroll no further for a selection: another screen hears the button being released."""
         self._selecting = False
         self._stop_auto_scroll()
+
+    def get_widget_and_offset_at(self, x: int, y: int) -> tuple[Widget | None, Offset | None]:
+        """Return what text could be selected at a place: nothing of a widget that was just removed."""
+        found, offset = super().get_widget_and_offset_at(x, y)
+        gone = found is not None and found.parent is None
+        return (None, None) if gone else (found, offset)
 
     def _get_dispatch_methods(
         self, method_name: str, message: Message

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, fields
 from functools import partial
 from importlib import import_module
@@ -93,6 +94,8 @@ CRASHED = 3
 ROWS_FIRST_SECONDS = 0.4
 LOADED_SECONDS = 2.0
 """After so long everything that is needed at first has been loaded."""
+MOUNT_SECONDS = 2.0
+"""How long an input waits for the screen that it is for."""
 SURROUNDINGS_SECONDS = 10
 """How often it is asked where the console works: trouble shows, and goes, within that time."""
 
@@ -214,9 +217,12 @@ class KeydeckApp(Actor, App[None]):
     async def on_event(self, event: Event) -> None:
         """An input waits for the screen that it is for. What is pasted is foreign text: it enters cleaned."""
         if isinstance(event, InputEvent | Paste):
-            while not (screen := self.screen).is_mounted:
-                await screen._mounted_event.wait()  # noqa: SLF001 - Textual itself waits only before it is pushed
-            if isinstance(screen, LeavableScreen) and screen.premature(event):
+            # Not for ever: a screen may be gone before it is there.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(MOUNT_SECONDS):
+                    while not (screen := self.screen).is_mounted:
+                        await screen._mounted_event.wait()  # noqa: SLF001 - Textual waits only before it is pushed
+            if isinstance(screen := self.screen, LeavableScreen) and screen.premature(event):
                 return
         if isinstance(event, Paste) and not event.is_forwarded:
             event = Paste(clean(event.text, LONGEST))
