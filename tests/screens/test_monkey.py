@@ -158,7 +158,7 @@ def alive() -> dict[str, int]:
     return {kind.__name__: sum(isinstance(one, kind) for one in everything) for kind in MOST_ALIVE}
 
 
-@pytest.mark.quick(0, deep=2)
+@pytest.mark.quick(0, deep=1)
 @pytest.mark.slow(60)
 @pytest.mark.parametrize("seed", [int(os.environ["MONKEY_SEED"])] if "MONKEY_SEED" in os.environ else SEEDS)
 async def test_no_haste_ends_the_console_and_nothing_is_left_of_screens_left(
