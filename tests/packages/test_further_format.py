@@ -89,7 +89,7 @@ def test_a_further_format_is_written_read_counted_and_never_given_up_unasked(
     assert 'or another database than "prod"' in opened(0, second)
     keydeck(*changing, "--allow-downgrade", KEYDECK_WRITE_FORMAT="v1")
     assert "v1 envelope where v3 is demanded" in opened(0, first, KEYDECK_LEAST_FORMAT="v3")
-    assert "djN8" in keydeck("guard", "--sql", "--least", "v3")
+    assert "djN8" in keydeck("guard", "--sql", "--all", "--least", "v3")
 
 
 @needs("evidence")
