@@ -11,7 +11,7 @@ from console.capabilities import OWN, OWN_ENGINES
 ROOT = Path(__file__).resolve().parents[1]
 CAPABILITIES = sorted({*OWN.values(), *OWN_ENGINES.values()})
 FLOORS_BELOW = {
-    "evidence": ("screens/compliance", "crypto_core/compliance", "crypto_core/compliance/algorithms"),
+    "evidence": ("screens/compliance", "crypto_core/compliance"),
     "forensics": ("screens/forensics", "crypto_core/forensics"),
     "service": ("crypto_core/notices",),
     "engines": ("crypto_core/trail/sources/engines",),
