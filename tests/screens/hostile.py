@@ -22,7 +22,7 @@ CLEANED = ("CheckResult", "ActionResult")
 
 
 def as_built(model: T) -> T:
-    """A model of foreign text as whoever builds it leaves it; tests/crypto_core/values proves that they do."""
+    """A model of foreign text as its builder leaves it; tests/crypto_core/values proves it."""
     return _built(model, cleaning=False)
 
 
