@@ -145,10 +145,10 @@ def as_stored(connection: Connection, value: Any, *, escaped: bool = False) -> A
 def codec_of(connection: Any) -> str | None:
     """Return Python's codec for the encoding of a connection's server.
 
-    None where it holds everything, or where Python has none: PostgreSQL refuses what it can't convert.
+    None where the server holds every character, "" where Python doesn't know its encoding.
     """
     name = connection.get_parameter_status("server_encoding") or _ANY[0]
-    return None if name in _ANY else encodings.get(name)
+    return None if name in _ANY else encodings.get(name, "")
 
 
 def fitted(value: Any, codec: str | None) -> Any:
@@ -166,6 +166,9 @@ def fitted(value: Any, codec: str | None) -> Any:
 
 
 def _in(codec: str, character: str) -> str:
+    if not codec:
+        # Keydeck's own signs are replaced; of others the server says itself whether it can hold them.
+        return character.translate(_IN_ASCII)
     written = codecs.encode(character, codec, "ignore")
     # PostgreSQL's EUC_JP has JIS X 0212 too; other long ones are of Python's own making, as are some others.
     known = 0 < len(written) <= 2 or (codec.startswith("euc_j") and written[:1] == b"\x8f")

@@ -21,8 +21,8 @@ SLACK = "https://slack.com"
 class Endpoints:
     """The base URLs that settings name, by provider, without a slash at the end.
 
-    Under `atlassian` is one where all calls of Atlassian's go; without it each site is asked itself. With an
-    OAuth app's client id and secret, GitHub is told to revoke the app's own tokens.
+    Under `atlassian` is one where all calls of Atlassian's go; without it each site is asked itself. GitHub
+    revokes an OAuth app's own tokens for whoever has its client id and secret.
     """
 
     urls: Mapping[str, str] = field(default_factory=dict)

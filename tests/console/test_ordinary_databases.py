@@ -118,6 +118,8 @@ def test_the_worst_day_ends_well_on_any_database(
     assert moved in {one["reference"] for one in keydeck("connections", "--json").json["connections"]}
     assert "1 of 1 token written" in keydeck("rewrap", moved, "--to", key, "--yes").stdout
     assert keydeck("verify", moved).exit_code == 0
+    assert keydeck("inspect", moved).exit_code == 0
+    assert keydeck("inspect", moved.replace("gh-", "gh–")).exit_code != 0, "another row than was named"
 
     job = ("reencrypt", "--from", key, "--to", old, "--job", "--yes", "--except", "*", "--rate", "4")
     if kind in AUDITED:

@@ -6,6 +6,7 @@ from collections import Counter
 from datetime import timedelta
 
 import pytest
+from textual.events import Key
 from textual.widgets import Input
 
 from console import capabilities
@@ -57,8 +58,12 @@ async def test_who_opened_tokens_is_chosen_and_what_it_opened_is_the_scope() -> 
         await d.press(*["down"] * next(n for n, line in enumerate(lines) if "user/" in line), "enter")
         assert d.app.screen.query_one("#since", Input).has_focus
         await d.type("7d")
+        early = Key("enter", "\r")
         await d.press("enter")
         assert "CloudTrail names the row (v2). That is a fact." in told(d)
+        d.app.post_message(early)
+        await d.settle()
+        assert not stage.incidents.done("declare"), "what was found is read before it is agreed to"
         await d.press("enter")
         assert isinstance(d.app.screen, IncidentScreen), d.text()
     scope = scope_of(stage)

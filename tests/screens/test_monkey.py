@@ -193,7 +193,7 @@ async def test_no_haste_ends_the_console_and_nothing_is_left_of_screens_left(
                 assert not any(s._auto_select_scroll_timer for s in chain(*d.app._screen_stacks.values()))
                 counts.append(alive())
                 print(thrown, *counts[-1].items(), psutil.Process().memory_info().rss // 1_000_000, "MB")
-        except BaseException:
+        except BaseException:  # raised again below: says where it was
             print(f"Seed {seed}, after {thrown} inputs; the last: {'  '.join(monkey.thrown)}")
             print(
                 d.app.screen_stack,

@@ -61,7 +61,7 @@ _PAIRS = r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _UNREADABLE = r"\\u(0000|[dD][89a-fA-F])"
 """Escapes that no text in PostgreSQL can hold."""
 _NOT_LATIN1, _NOT_ASCII = r"\\u(0000|(?!00))", r"\\u(0000|(?!00[0-7]))"
-"""Likewise those of which only some encodings have the character."""
+"""The same escapes where the database's encoding lacks the character: beyond Latin-1, and beyond ASCII."""
 _TEXT = r'"([^"\\]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*"'
 _PAIR = rf"{_TEXT}\s*:\s*({_TEXT}|true|false|null|-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?)"
 _FLAT = rf"^\s*\{{\s*({_PAIR}(\s*,\s*{_PAIR})*)?\s*\}}\s*$"

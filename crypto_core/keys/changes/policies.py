@@ -43,7 +43,9 @@ def _draft(reader: KeyReader, change: KeyChange, state: KeyState) -> Draft:
     return _draft_policy(reader, state, change.policy, accept_lockout=change.accept_lockout)
 
 
-def _draft_policy(reader: KeyReader, state: KeyState, policy: str, *, accept_lockout: bool = False) -> Draft:
+def _draft_policy(
+    reader: KeyReader, state: KeyState, policy: str, *, accept_lockout: bool = False, takes: bool = True
+) -> Draft:
     """Return what putting a policy would do. Raises PolicyError, KmsError, RefusedError for a lockout."""
     then = parse_policy(policy)
     text = reader.policy_text(state)
@@ -60,7 +62,7 @@ def _draft_policy(reader: KeyReader, state: KeyState, policy: str, *, accept_loc
     if not same:
         warnings += lockout_warnings(reader, then, state.key_arn, accepted=accept_lockout)
         warnings += _access_warnings(now, then, found, state.key_arn)
-        shut_out = tuple(_shut_out(reader, now, then, state.key_arn))
+        shut_out = tuple(_shut_out(reader, now, then, state.key_arn)) if takes else ()
         if shut_out:
             tokens = reader.tokens(state)
             seen[TOKENS] = str(tokens)
@@ -226,12 +228,10 @@ def _draft_block(reader: KeyReader, change: KeyChange, state: KeyState) -> Draft
 
 def _draft_unblock(reader: KeyReader, change: KeyChange, state: KeyState) -> Draft:
     who, now = clean(change.principal, 200), parse_policy(reader.policy_text(state))
-    draft = _draft_policy(reader, state, json.dumps(without_block(now, change.principal)))
+    # Nothing is taken away by it, whatever else the policy does.
+    draft = _draft_policy(reader, state, json.dumps(without_block(now, change.principal)), takes=False)
     does = [f"{who} may do again what policy, grants and IAM allow it. Make sure that it is trusted."]
     title = f"Unblock {who} on {state.name}"
-    # Nothing is taken away by it, whatever else the policy does.
-    seen = {name: value for name, value in draft.seen.items() if name != TOKENS}
-    draft = replace(draft, tokens=None, seen=seen, confirmation=typed_name(state))
     return _block_draft(draft, change, state, title, does, (), typed=False)
 
 

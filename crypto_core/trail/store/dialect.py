@@ -47,7 +47,7 @@ _WAIT_SECONDS = 10.0
 
 
 def where(condition: str) -> Mapping[str, Any]:
-    """Return what makes an index one of the rows of which a condition holds."""
+    """Return the argument of a partial index, which has only the rows that meet a condition."""
     return {"sqlite_where": text(condition)}
 
 

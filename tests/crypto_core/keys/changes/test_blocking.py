@@ -115,7 +115,7 @@ def test_to_let_somebody_in_again_takes_nothing_away_whoever_asks(
     asking = replace(api.identity(), arn=root)
     monkeypatch.setattr(type(api), "identity", lambda _: asking)
     plan = changes.plan_change(unblock(key))
-    assert (plan.tokens, plan.refused_unless_typed) == (None, False)
+    assert (plan.tokens, plan.refused_unless_typed, "tokens" in str(list(plan.seen))) == (None, False, False)
     assert made(plan.change).verified
 
 
