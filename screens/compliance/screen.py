@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.content import Content
@@ -32,7 +32,6 @@ from screens.compliance.grid import (
     shown_rows,
 )
 from screens.compliance.heat_map import HeatMap
-from screens.compliance.routes import ControlDayRoute, OpenPointsRoute
 from screens.event_filters import since as moment_since
 from screens.facts import ScreenFacts
 from screens.routes import Followed
@@ -41,6 +40,28 @@ from screens.widgets.clipboard import cell_as_text, send_to_clipboard
 from screens.widgets.cursor_view import CursorView
 from screens.widgets.notice import HintLine, NoticeBar
 from screens.widgets.panes import Arrangement, Panes
+
+if TYPE_CHECKING:
+    from screens.compliance.control_status import ComplianceStanding
+
+
+@dataclass(frozen=True, slots=True)
+class ControlDayRoute:
+    """The evidence behind one day of a control, by its id, as the screen that leads there has loaded it."""
+
+    SCREEN: ClassVar = "compliance.pages.ControlDayScreen"
+    control: str
+    day: date
+    standing: ComplianceStanding = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenPointsRoute:
+    """What is open for the next audit, as the screen that leads there has loaded it."""
+
+    SCREEN: ClassVar = "compliance.pages.OpenPointsScreen"
+    standing: ComplianceStanding = field(compare=False, repr=False)
+
 
 MOST_DAYS = 3 * 366
 _ROUND = {"30d": 30, "90d": 90, "1y": 365}
