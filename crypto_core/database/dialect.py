@@ -167,8 +167,7 @@ def fitted(value: Any, codec: str | None) -> Any:
 
 def _in(codec: str, character: str) -> str:
     if not codec:
-        # Keydeck's own signs are replaced; of others the server says itself whether it can hold them.
-        return character.translate(_IN_ASCII)
+        return character.translate(_IN_ASCII)  # of others the server says whether it can hold them
     written = codecs.encode(character, codec, "ignore")
     # PostgreSQL's EUC_JP has JIS X 0212 too; other long ones are of Python's own making, as are some others.
     known = 0 < len(written) <= 2 or (codec.startswith("euc_j") and written[:1] == b"\x8f")
