@@ -159,7 +159,7 @@ def _about(view: JobView, width: int, facts: ScreenFacts) -> Iterator[Line]:
     if job.restores is not None:
         yield fact("restores", f"what job {job.restores} replaced", width)
     elif view.state.ended:
-        yield fact("opened", f"{view.opened}, by KMS before they were written", width)
+        yield fact("KMS opened", view.opened, width)
     yield fact("begun", f"{stamp(job.created_at, now)} by {who(job.created_by)} on {job.host}", width)
     yield fact("chunks", f"{view.chunks_done:,} of {view.chunks:,}", width)
 
