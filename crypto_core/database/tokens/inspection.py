@@ -68,7 +68,7 @@ class Inspector:
     def inspect_token(self, ref: TokenRef, *, ask_kms: bool = True) -> Inspection:
         """Return the anatomy of one stored token.
 
-        With `ask_kms`, KMS is asked which key wrapped this very data key (one Decrypt, its answer dropped),
+        With `ask_kms`, KMS is asked which key wrapped this very data key (two Decrypts, answers dropped),
         unless that is known already of a v1 envelope. A refusal by KMS is part of the result, not an
         exception. Raises InvalidReferenceError, RowVanishedError, DatabaseError.
         """
