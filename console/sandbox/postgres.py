@@ -53,7 +53,7 @@ _SETTINGS = {
     "full_page_writes": "off",
     "wal_level": "minimal",
     "max_wal_senders": "0",
-    "parallel_setup_cost": "20000",  # to start processes for few rows takes longer than to read these
+    "parallel_setup_cost": "200000",  # to start processes for few rows takes longer than to read these
     "timezone": "UTC",
     "log_timezone": "UTC",
     "track_activity_query_size": "8kB",  # what begins a transaction goes before its first statement
