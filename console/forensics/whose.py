@@ -76,7 +76,7 @@ def whose(
 
     It is asked for, unseen, or read from stdin or a file; never an argument. What is stored is opened and
     compared; nothing changes. Exit 0 if every token was found, or proved to be in no row; 1 if one was not
-    found and something could not be compared.
+    found and something could not be compared, or if the text may hold tokens that were not recognised.
     """
     if ctx.invoked_subcommand is not None:
         return None
@@ -114,7 +114,11 @@ def _search(services: Container, leak: LeakedTokens, *, everywhere: bool) -> Tok
     try:
         with cancelled_by_interrupt("Stopping.") as cancelled, meter("search") as shown:
             return services.of(ForensicsServices).token_search.find_rows(
-                leak.wanted, everywhere=everywhere, progress=shown.update, cancelled=cancelled
+                leak.wanted,
+                unread=leak.unread,
+                everywhere=everywhere,
+                progress=shown.update,
+                cancelled=cancelled,
             )
     finally:
         wipe(leak.wanted)
@@ -148,7 +152,7 @@ def _print(leak: LeakedTokens, found: TokenSearchResult) -> None:
     if leak.remark:
         say(leak.remark)
     if not found.certain:
-        say("The answer is not complete: a token that was not found may be in what could not be compared.")
+        say("The answer is not complete: a token may be in what could not be read or compared.")
 
 
 @whose.group(cls=TokenlessGroup)

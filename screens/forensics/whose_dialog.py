@@ -153,12 +153,13 @@ def _search(
 ) -> TokenSearchResult:
     """Look for one token, which is wiped. Raises InvalidTokenError, KmsError, DatabaseError."""
     with entered:
-        wanted = read_leak(entered).wanted
+        leak = read_leak(entered)
+    wanted = leak.wanted
     try:
-        if len(wanted) > 1:
+        if len({one.number for one in wanted}) > 1:
             raise InvalidTokenError("One token at a time.", remedy="Many: keydeck whose --file FILE.")
         search: TokenSearch = facts.services.added["token_search"]
-        return search.find_rows(wanted, progress=progress, cancelled=cancelled)
+        return search.find_rows(wanted, unread=leak.unread, progress=progress, cancelled=cancelled)
     finally:
         wipe(wanted)
 

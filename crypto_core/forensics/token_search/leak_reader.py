@@ -1,17 +1,24 @@
-"""Finds tokens in whatever they leaked in: lists, CSV, logs, dumps, the reports of secret scanners.
+"""Finds tokens in whatever they leaked in: lists, settings, CSV, logs, dumps, the reports of secret scanners.
 
-Where every line is one word that can be a token, each line is one. In any other text tokens are told by the
-beginnings that their providers give them, also within JSON and in text that was escaped several times; and by
-the fields of gitleaks ("Secret"), trufflehog ("Raw"), GitHub's alerts ("secret") and GitHub's audit log
-("hashed_token"). No message repeats what was read.
+Where every line is one word that can be a token or be set to one, each line has one. In any other text tokens
+are told by the beginnings that their providers give them, also within JSON, in text that was escaped several
+times, in base64 and over the end of a line; and by the fields of gitleaks ("Secret"), trufflehog ("Raw"),
+GitHub's alerts ("secret") and GitHub's audit log ("hashed_token"). No message repeats what was read.
+
+What was written on to a token can't always be told from it. A place where a token stands has several readings
+then, and is held by the rows of any.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
+import html
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from urllib.parse import unquote
 
 from crypto_core.database.tokens.token_patterns import LEAST_OF_A_TOKEN
 from crypto_core.envelope import MAX_TOKEN_BYTES, classify
@@ -29,6 +36,10 @@ from crypto_core.values.counts import counted
 from crypto_core.values.errors import InvalidTokenError
 from crypto_core.values.secret import Secret, exposed
 
+_Readings = tuple[str, ...]
+_Reader = Callable[[str, str], Iterator[_Readings] | None]
+"""Of a line and the one after it."""
+
 _LEVELS = 4
 """How often a text may have been escaped."""
 _LEAST_BY_FIELD = 16
@@ -39,13 +50,22 @@ _LEAST_BY_FIELD = 16
 class LeakedTokens:
     """The tokens of a text, each once with all its lines.
 
-    `is_list` is True where every line was taken for a token. `silent_lines` are those, not empty, in which
-    nothing was recognised.
+    Readings of the same place have one number. `is_list` is True where every line was taken for a token.
+    `silent_lines` are those, not empty, in which nothing was recognised; `unread_lines` those of them with a
+    word that is long enough to be a token.
     """
 
     wanted: tuple[WantedToken, ...]
     is_list: bool = True
     silent_lines: int = 0
+    unread_lines: int = 0
+
+    @property
+    def unread(self) -> str:
+        """What keeps a search for these tokens from proving anything of the text, "" for nothing."""
+        if not self.unread_lines:
+            return ""
+        return f"{counted(self.unread_lines, 'line')} may hold a token that was not recognised."
 
     @property
     def remark(self) -> str:
@@ -96,12 +116,12 @@ def _read(text: Secret) -> tuple[LeakedTokens, str]:
         whole = _collect(content, reader, collected)
         if whole or not is_list:
             break
-    nothing = LeakedTokens((), is_list, collected.silent)
+    nothing = LeakedTokens((), is_list, collected.silent, collected.unread)
     if len(collected.lines) > MOST_WANTED:
         return nothing, f"There are more than {MOST_WANTED:,} tokens: look for them in parts."
     if not collected.lines:
         return nothing, "There is nothing in it that begins like a provider's token."
-    return LeakedTokens(collected.wanted(), is_list, collected.silent), ""
+    return replace(nothing, wanted=collected.wanted()), ""
 
 
 def _decoded(text: Secret) -> str:
@@ -113,51 +133,54 @@ def _decoded(text: Secret) -> str:
 
 @dataclass(slots=True)
 class _Collected:
-    """Tokens and hashes by their SHA-256, with the lines that they stand in.
+    """Readings by the SHA-256 of the first, each a token or a hash, with the lines that they stand in.
 
     What may be a hash and doesn't say so is looked for as both.
     """
 
     lines: dict[bytes, list[int]] = field(default_factory=dict)
-    tokens: dict[bytes, Secret] = field(default_factory=dict)
+    readings: dict[bytes, dict[bytes, Secret | None]] = field(default_factory=dict)
     silent: int = 0
+    unread: int = 0
 
-    def add(self, token: str, number: int) -> None:
-        digest = hash_of(token) or hashlib.sha256(token.encode()).digest()
-        if not token.startswith(HASH_FIELD):
-            self.tokens.setdefault(digest, Secret.of(token.strip('"')))
-        lines = self.lines.setdefault(digest, [])
+    def add(self, readings: _Readings, number: int) -> None:
+        found: dict[bytes, Secret | None] = {}
+        for token in readings:
+            digest = hash_of(token) or hashlib.sha256(token.encode()).digest()
+            found[digest] = None if token.startswith(HASH_FIELD) else Secret.of(token.strip('"'))
+        first = next(iter(found))
+        held = self.readings.setdefault(first, {})
+        for digest, secret in found.items():
+            held[digest] = held.get(digest) or secret
+        lines = self.lines.setdefault(first, [])
         if number not in lines[-1:]:
             lines.append(number)
 
     def wanted(self) -> tuple[WantedToken, ...]:
         return tuple(
-            WantedToken(
-                number,
-                _issuer(self.tokens.get(digest)),
-                self.tokens.get(digest),
-                _hash_in(self.tokens.get(digest), digest),
-                tuple(lines),
-            )
-            for number, (digest, lines) in enumerate(self.lines.items(), 1)
+            WantedToken(number, _issuer(token), token, _hash_in(token, digest), tuple(lines))
+            for number, (first, lines) in enumerate(self.lines.items(), 1)
+            for digest, token in self.readings[first].items()
         )
 
 
-def _collect(content: str, reader: Callable[[str], Iterator[str] | None], collected: _Collected) -> bool:
+def _collect(content: str, reader: _Reader, collected: _Collected) -> bool:
     """Read line by line; returns whether the reader knew what each line is, and ends where it doesn't."""
-    for number, line in enumerate(content.split("\n"), 1):
+    lines = content.split("\n")
+    for number, (line, following) in enumerate(zip(lines, [*lines[1:], ""], strict=True), 1):
         if not line.strip():
             continue
-        tokens = reader(line)
-        if tokens is None:
+        found = reader(line, following)
+        if found is None:
             return False
         any_found = False
-        for token in tokens:
+        for readings in found:
             any_found = True
-            collected.add(token, number)
+            collected.add(readings, number)
             if len(collected.lines) > MOST_WANTED:
                 return True
         collected.silent += not any_found
+        collected.unread += not any_found and _LONG_WORD.search(line) is not None
     return True
 
 
@@ -169,42 +192,75 @@ def _issuer(token: Secret | None) -> str:
     return "github" if token is None else classify(token.reveal()).provider or ""
 
 
-def _of_list(line: str) -> Iterator[str] | None:
+def _of_list(line: str, _: str) -> Iterator[_Readings] | None:
     """The one token of a line, none of a short word; None for a line that is something else."""
     token = pasted(line)
     if why_not_wanted(token) or (_STRUCTURE.search(token) and not hash_of(token)):
         return None
-    return iter((token,) if len(token) > LEAST_OF_A_TOKEN else ())
+    if len(token) <= LEAST_OF_A_TOKEN:
+        return iter(())
+    if hash_of(token):
+        return iter([(token,)])
+    if known := list(_of_report(token, "")):
+        return iter([(*readings, token) for readings in known])
+    return iter([(token, *(one for word in (token, *_SET_TO.findall(token)) for one in _readings(word)))])
 
 
-_STRUCTURE = re.compile(r"[][{}()<>\"'`,;:\\]|^[#/]")
+_STRUCTURE = re.compile(r"[][{}()<>\"'`,;:%\\]|^[#/]")
 """What has no place in a token, but in JSON, CSV, a log or a program."""
 
 
-def _of_report(line: str) -> Iterator[str]:
+def _of_report(line: str, following: str) -> Iterator[_Readings]:
     """Whatever in a line is told for a token by its beginning or by its field."""
     text = _unescaped(line)
-    for match in _SHAPES.finditer(text):
-        if (token := _whole_token(match[0])) and len(token) <= MAX_TOKEN_BYTES:
-            yield token
+    more = _BROKEN_OFF.match(_unescaped(following))
+    for form in _forms(text):
+        for match in _SHAPES.finditer(form):
+            at_end = more is not None and not form[match.end() :].strip(" \r=\\\"'+")
+            if readings := _readings(match[0], more[1] if at_end and more else ""):
+                yield readings
     if "secret" in text or "Secret" in text or "aw" in text or "hashed_token" in text:
         yield from _by_field(text)
 
 
-def _by_field(text: str) -> Iterator[str]:
+def _forms(text: str) -> Iterator[str]:
+    """A line, as it reads without the escapes of URLs and of HTML, and what its words are the base64 of."""
+    yield text
+    if ("%" in text or "&" in text) and (plain := html.unescape(unquote(text))) != text:
+        yield plain
+    for word in _ENCODED.findall(text):
+        letters = b"-_" if "-" in word or "_" in word else None
+        try:
+            inner = base64.b64decode(word + "==", letters)
+        except (binascii.Error, ValueError):
+            continue
+        if inner.isascii():
+            yield inner.decode()
+
+
+def _by_field(text: str) -> Iterator[_Readings]:
     for match in _HASHES.finditer(text):
         if hash_of(match[1]):
-            yield HASH_FIELD + match[1]
+            yield (HASH_FIELD + match[1],)
     for match in _FIELDS.finditer(text):
         token = pasted(match[1])
         if not (_SHAPES.search(token) or why_not_wanted(token)):
-            yield token
+            yield (token,)
 
 
-def _whole_token(run: str) -> str:
-    """A token out of a run of letters that tokens have, "" for a run that only begins like one."""
-    if not run.startswith(_JWT):
-        return run.rstrip("-")
+def _readings(run: str, more: str = "") -> _Readings:
+    """The tokens that a run of letters may be, the likeliest first; none for one that only begins like one.
+
+    The token may end before a sign in it, or go on with `more` in the next line.
+    """
+    find = _three_parts if run.startswith(_JWT) else lambda text: text.rstrip("-")
+    whole, longer = find(run), find(run.rstrip("=") + more)
+    ends = [end.start() for end in _ENDS.finditer(whole, LEAST_OF_A_TOKEN)][-_MOST_ENDS:]
+    found = (whole, longer, *(find(whole[:end]) for end in reversed(ends)))
+    return tuple(dict.fromkeys(one for one in found if LEAST_OF_A_TOKEN < len(one) <= MAX_TOKEN_BYTES))
+
+
+def _three_parts(run: str) -> str:
     parts = run.split(".")[:3]
     return ".".join(parts) if len(parts) == 3 and parts[1].startswith(_JWT) and parts[2] else ""
 
@@ -218,8 +274,13 @@ def _shape(issuer: TokenIssuer) -> str:
 _MANY = f"{{{LEAST_OF_A_TOKEN},}}"
 _JWT = "eyJ"
 """RFC 7519: JSON in base64. Atlassian's OAuth 2.0 tokens are such."""
-_KINDS = [*map(_shape, ISSUERS.values()), rf"{_JWT}[A-Za-z0-9_.-]{_MANY}"]
-_SHAPES = re.compile(rf"(?:(?<![A-Za-z0-9])|(?<=%[0-9A-Fa-f]{{2}}))(?:{'|'.join(_KINDS)})")
+_SHAPES = re.compile("|".join((*map(_shape, ISSUERS.values()), rf"{_JWT}[A-Za-z0-9_.-]{_MANY}")))
+_ENDS = re.compile(r"[._=-]")
+_MOST_ENDS = 4
+_BROKEN_OFF = re.compile(r"[\s\"'+]*([A-Za-z0-9_.=-]+)")
+_ENCODED = re.compile(r"[A-Za-z0-9+/]{16,}|[A-Za-z0-9_-]{16,}")
+_SET_TO = re.compile(r"(?:^|[&?])[^=&?]*=([^&]+)")
+_LONG_WORD = re.compile(rf"[A-Za-z0-9_+/=-]{{{LEAST_OF_A_TOKEN + 1},}}")
 _HASHES = re.compile(r"hashed_token[\"']?\s*[:=]\s*[\"']?([A-Za-z0-9+/]{43}=)")
 _FIELDS = re.compile(rf'"(?:[Ss]ecret|[Rr]aw)"\s*:\s*"([^"\\\s]{{{_LEAST_BY_FIELD},{MAX_TOKEN_BYTES}}})"')
 

@@ -70,7 +70,7 @@ class SearchedToken(JsonRecord):
 
 
 @dataclass(frozen=True, slots=True)
-@cleans(searched=300, left_out=300, gaps=1_000)
+@cleans(searched=300, left_out=300, gaps=1_000, unread=300)
 class TokenSearchResult(JsonRecord):
     """Rows by the number of a wanted token; no row for one that was not found. It holds no token.
 
@@ -78,7 +78,8 @@ class TokenSearchResult(JsonRecord):
     `examples` are some. `searched` and `left_out` are columns. `gaps` say what else may hold tokens, unseen.
     `asked` names the tokens by number, `old` has the replaced envelopes that hold one. `other_length` are the
     envelopes that were not opened as their token has another length; `by_index` those that were not for that,
-    or as the index of tokens knows what they hold. `decoys` hold a token that is no connection's.
+    or as the index of tokens knows what they hold. `decoys` hold a token that is no connection's. `unread`
+    says what of the text may hold further tokens, "" for nothing.
     """
 
     rows: Mapping[int, tuple[TokenRef, ...]]
@@ -93,6 +94,7 @@ class TokenSearchResult(JsonRecord):
     other_length: int = 0
     by_index: int = 0
     decoys: Mapping[int, tuple[DecoyRow, ...]] = field(default_factory=dict)
+    unread: str = ""
 
     json_shape = shape(
         "tokens compared=looked_at not_opened=unopened other_length by_index not_opened_examples=examples "
@@ -128,17 +130,20 @@ class TokenSearchResult(JsonRecord):
     @property
     def whole(self) -> bool:
         """True if every token was found, and everything that may hold one was compared."""
-        return not (self.missing or self.unopened or self.gaps)
+        return not (self.missing or self.unopened or self.gaps or self.unread)
 
     @property
     def certain(self) -> bool:
-        """True if every token was found, or else everything that may hold one was compared."""
-        return not self.missing or not (self.unopened or self.gaps)
+        """True if every token was found, or else everything that may hold one was compared.
+
+        Of a text that may hold further tokens nothing is certain.
+        """
+        return not (self.unread or (self.missing and (self.unopened or self.gaps)))
 
     @property
     def coverage(self) -> Coverage:
         """What may hold one of the tokens and was not compared with them."""
-        reasons = list(self.gaps)
+        reasons = [*self.gaps, *filter(None, (self.unread,))]
         if self.unopened:
             some = listed([str(one.ref) for one in self.examples], _NAMED)
             unopened = counted(self.unopened, "stored token")
@@ -224,6 +229,8 @@ class TokenSearchResult(JsonRecord):
             known = counted(self.by_index, "envelope")
             yield f"{known} not opened: the index knows their tokens, or the token there has another length."
         yield from self.gaps
+        if self.unread:
+            yield self.unread
 
 
 def _earlier(values: tuple[OldValue, ...]) -> str:

@@ -144,14 +144,16 @@ class TokenSearch:
         self,
         wanted: Sequence[WantedToken],
         *,
+        unread: str = "",
         everywhere: bool = False,
         progress: Callable[[RunProgress], None] | None = None,
         cancelled: Event | None = None,
     ) -> TokenSearchResult:
         """Return the rows that hold some tokens. With `everywhere`, no column is left out.
 
-        What the index of tokens knows is not opened. `progress` is called from other threads. Raises KmsError
-        if KMS can't be asked at all, DatabaseError, SettingsError, InterruptedRunError.
+        What the index of tokens knows is not opened. `unread` says what of the text may hold further tokens.
+        `progress` is called from other threads. Raises KmsError if KMS can't be asked at all, DatabaseError,
+        SettingsError, InterruptedRunError.
         """
         found = FoundRows(TokenMatcher(wanted), progress, {one.number: set() for one in wanted})
         known, note = (None, "") if everywhere else self._ask_index(wanted, found, cancelled)
@@ -160,7 +162,7 @@ class TokenSearch:
         done = self._pass(scope, wanted, found, everywhere=everywhere, cancelled=cancelled)
         old_gaps = self._look_at_old(scope, done.searched, found, cancelled)
         notes = (*self._gaps(cancelled), *old_gaps, *([note] if note else []))
-        return self._result(wanted, found, replace(done, notes=notes))
+        return replace(self._result(wanted, found, replace(done, notes=notes)), unread=unread)
 
     def rows_with(
         self,
@@ -176,7 +178,13 @@ class TokenSearch:
         """
         leak = leaked_tokens(leaked)
         try:
-            found = self.find_rows(leak.wanted, everywhere=everywhere, progress=progress, cancelled=cancelled)
+            found = self.find_rows(
+                leak.wanted,
+                unread=leak.unread,
+                everywhere=everywhere,
+                progress=progress,
+                cancelled=cancelled,
+            )
         finally:
             wipe(leak.wanted)
         lines = (*found.lines, leak.remark) if leak.remark else found.lines
@@ -252,7 +260,7 @@ class TokenSearch:
             tuple(map(str, done.searched)),
             tuple(map(str, done.left_out)),
             done.notes,
-            {one.number: AskedToken(one.place, one.mask, one.lines) for one in wanted},
+            {one.number: AskedToken(one.place, one.mask, one.lines) for one in reversed(wanted)},
             found.replaced(),
             0 if done.by_index else done.spared,
             done.spared if done.by_index else 0,

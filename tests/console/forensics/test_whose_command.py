@@ -84,10 +84,17 @@ def test_rows_are_named_and_the_answer_says_whether_it_is_certain(
     enter(monkeypatch, NOWHERE)
     proved = keydeck("whose")
     assert (proved.exit_code, proved.stdout.splitlines()[0]) == (0, "The token: held by no row.")
+    enter(monkeypatch, f"GITHUB_TOKEN={world.token_for(first)}\nDEBUG=1\n")
+    settings = keydeck("whose", "--json")
+    assert (settings.exit_code, settings.json["tokens"][0]["found"]) == (0, [str(first)])
+    enter(monkeypatch, f"TOKEN={world.token_for(first)}\nOTHER='{NOWHERE[4:]}'\n")
+    partly = keydeck("whose")
+    assert partly.exit_code == 1
+    assert "1 line may hold a token that was not recognised." in partly.stdout
     enter(monkeypatch, base64.b64encode(hashlib.sha256(world.token_for(first).encode()).digest()).decode())
     hashed = keydeck("whose", "--json")
     assert (hashed.exit_code, hashed.json["tokens"][0]["found"]) == (0, [str(first)])
-    outputs = "\n".join(r.stdout + r.stderr for r in (ran, written, proved, hashed))
+    outputs = "\n".join(r.stdout + r.stderr for r in (ran, written, proved, settings, partly, hashed))
     assert "\x1b" not in outputs
     for token in (NOWHERE, *map(world.token_for, (first, second, plain))):
         assert token not in outputs

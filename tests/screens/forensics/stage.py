@@ -42,6 +42,7 @@ class StageSearch:
         self,
         wanted: Sequence[WantedToken],
         *,
+        unread: str = "",
         everywhere: bool = False,
         progress: Callable[[RunProgress], None] | None = None,
         cancelled: Event | None = None,
