@@ -130,10 +130,8 @@ def _use_within(facts: KeyFacts, estate: Estate, days: int) -> tuple[LastUse, st
     """Return what KMS reports of the last days, as far as there was the key, and why that is not known."""
     key, since = facts.key, estate.now - timedelta(days=days)
     use = last_use_since(key, max(since, key.created_at or since))
-    if use is LastUse.UNREAD:
-        return use, key.missing.get("last use") or key.missing["state"]
     if use is not LastUse.UNTRACKED:
-        return use, ""
+        return use, (key.missing.get("last use") or key.missing["state"]) if use is LastUse.UNREAD else ""
     tracked = key.use_tracked_since
     return use, f"KMS reports it since {tracked:%Y-%m-%d} only" if tracked else "KMS does not tell"
 
@@ -149,8 +147,7 @@ def _use_within(facts: KeyFacts, estate: Estate, days: int) -> tuple[LastUse, st
 def unused(estate: Estate) -> Said:
     """Yield enabled keys that guard no token and were not used for long, and one gap for a reason.
 
-    KMS tells the last use since it began to track uses, which it says for each key: where it began later, and
-    tells none, the key may have been used before.
+    KMS tells the last use since it began to track uses: a key may have been used before.
     """
     unknown: dict[str, list[str]] = {}
     for facts in estate.keys:
