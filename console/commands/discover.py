@@ -24,20 +24,21 @@ from crypto_core.values.counts import counted
 def discover(*, full: bool, as_json: bool) -> int:
     """Look through the whole database for tokens that no inventory knows, and propose settings for them.
 
-    No value leaves the database. Exit code 1 if tokens are in columns that are not declared.
+    No value leaves the database. Exit code 1 if tokens are in columns that are not declared, or if columns
+    can't be read.
     """
     with services_of() as services:
         sweep = services.sweeps.take_sweep(full=full)
         catalogue = services.catalogue
-        hidden = [clean(reason, 1_000) for reason in catalogue.refresh().hidden]
+        gaps = catalogue.refresh().gaps
         proposals = propose(sweep, catalogue.declared)
-    unseen = tuple(dict.fromkeys((*hidden, *(clean(reason, 1_000) for reason in sweep.unseen))))
+    unseen = tuple(dict.fromkeys((*gaps, *(clean(reason, 1_000) for reason in sweep.unseen))))
     if as_json:
         print_json(_document(sweep, proposals, unseen))
     else:
         _print(sweep, proposals)
         print_gaps(unseen)
-    return 1 if sweep.found else 0
+    return 1 if sweep.found or unseen else 0
 
 
 def _print(sweep: Sweep, proposals: Sequence[TableProposal]) -> None:

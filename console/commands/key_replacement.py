@@ -23,7 +23,6 @@ from crypto_core.incidents.keys.rotation.guide import (
 )
 from crypto_core.incidents.keys.rotation.verdict import DoKind
 from crypto_core.reencryption.materials import KeyMaterials, MaterialTokens
-from crypto_core.values.counts import counted
 from screens.keys.words import STEPS
 
 
@@ -67,7 +66,8 @@ def replace(
     """Guide through replacing the key OLD by another one. Changes nothing itself.
 
     Shows which steps are done, according to KMS and the database, and the exact command or line for the
-    next one. Exit 0 once it is complete, 1 while steps are left. Name OLD by its ARN: an alias may be moved.
+    next one. Exit 0 once it is complete, 1 while steps are left or something is not covered. Name OLD by its
+    ARN: an alias may be moved.
     """
     with services_of() as services:
         read = partial(services.services.replacement.read_guide, old, new, since=since, accepted=accepted)
@@ -134,8 +134,7 @@ def print_guide(guide: Guide) -> None:
         for text in step.verdict.warnings:
             _line("Note: ", text)
     click.echo()
-    left = sum(1 for s in guide.steps if s.state is not GuideStepState.DONE and not s.optional)
-    click.echo("complete" if guide.complete else f"not complete: {counted(left, 'step')} left")
+    click.echo(guide.words)
     print_gaps(guide.coverage.reasons)
 
 

@@ -297,7 +297,7 @@ class IncidentFact(JsonRecord):
 @dataclass(frozen=True, slots=True)
 @cleans(_LINE)
 class IncidentFacts:
-    """The newest incidents, what the runbooks are about, and `troubles` with those that can't be read."""
+    """All incidents, what the runbooks are about, and `troubles` with those that can't be read."""
 
     incidents: tuple[IncidentFact, ...]
     subjects: tuple[SubjectKind, ...]

@@ -220,7 +220,7 @@ class _Reading:
 
     @cached_property
     def _views(self) -> tuple[IncidentView, ...]:
-        return tuple(self.by.incidents.incidents(closed=True))
+        return tuple(self.by.incidents.incidents(limit=None))
 
     def _trail(self) -> facts.TrailFacts:
         coverage = self.by.event_coverage

@@ -236,8 +236,8 @@ class IncidentService:
                 aliases = self._aliases(scope.key)
         return replace(scope, alias=clean(next(iter(aliases), ""), 256))
 
-    def incidents(self, *, closed: bool = True, limit: int = 200) -> tuple[model.IncidentView, ...]:
-        """Return incidents, open ones first, the newest first; without evidence and entries."""
+    def incidents(self, *, closed: bool = True, limit: int | None = 200) -> tuple[model.IncidentView, ...]:
+        """Return incidents, open ones first, the newest first; without evidence and entries. None is all."""
         return self._parts.views(closed=closed, limit=limit)
 
     def show(self, incident: int) -> model.IncidentView:

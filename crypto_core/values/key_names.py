@@ -145,8 +145,18 @@ def short_material(key_material_id: str) -> CleanText:
     return clean(f"{key_material_id[:6]}…")
 
 
+PARTITIONS = {
+    "cn-": "aws-cn",
+    "eu-isoe-": "aws-iso-e",
+    "eusc-": "aws-eusc",
+    "us-gov-": "aws-us-gov",
+    "us-iso-": "aws-iso",
+    "us-isob-": "aws-iso-b",
+    "us-isof-": "aws-iso-f",
+}
+"""AWS's partitions by what the names of their Regions begin with; any other Region is of `aws`."""
+
+
 def partition_of(region: str) -> str:
-    """aws, aws-cn or aws-us-gov."""
-    if region.startswith("cn-"):
-        return "aws-cn"
-    return "aws-us-gov" if region.startswith("us-gov-") else "aws"
+    """Return the partition in a Region's ARNs."""
+    return next((name for begin, name in PARTITIONS.items() if region.startswith(begin)), "aws")

@@ -49,6 +49,23 @@ def test_a_database_without_other_tokens_exits_0(keydeck: Keydeck, services: Con
     assert document["coverage"] == {"complete": True, "reasons": []}
 
 
+def test_what_the_role_cannot_read_is_named_and_nothing_is_said_to_be_well(
+    keydeck: Keydeck, services: Container, superuser: Engine
+) -> None:
+    with superuser.begin() as connection:
+        connection.execute(text("CREATE TABLE ledger (id int PRIMARY KEY, note text)"))
+        connection.execute(text(f"REVOKE SELECT ON jira_connection FROM {OPERATOR}"))
+    ran = keydeck("discover")
+    assert ran.exit_code == 1
+    assert "Not covered: jira_connection.access_token can't be read. Needed: GRANT" in ran.stderr
+    assert "1 column of 1 table in schema public can't be read" in ran.stderr
+    coverage = keydeck("discover", "--json").json["coverage"]
+    assert (coverage["complete"], any("public.ledger" in why for why in coverage["reasons"])) == (False, True)
+    with superuser.begin() as connection:
+        connection.execute(text(f"GRANT SELECT ON ledger, jira_connection TO {OPERATOR}"))
+    assert keydeck("discover").exit_code == 0
+
+
 def test_what_is_found_is_listed_with_an_entry_that_makes_it_known(
     keydeck: Keydeck, asana: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

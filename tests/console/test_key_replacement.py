@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from sqlalchemy import Engine, text
 
 from console.container import Container
 from console.sandbox.endpoint import Denial
@@ -54,6 +55,16 @@ def test_a_rotation_that_is_complete_exits_with_0(
     ran = keydeck("--read-only", "keys", "replace", "alias/tokens-old", "--json")
     assert (ran.exit_code, ran.stderr, ran.json["complete"]) == (0, "", True)
     assert ran.json["tokens_under_old_key"] == len(world.sealed_under(world.old_key))
+
+
+def test_a_rotation_that_is_not_covered_is_not_complete(
+    keydeck: Keydeck, services: Container, world: World, superuser: Engine
+) -> None:
+    with superuser.begin() as connection:
+        connection.execute(text("CREATE TABLE ledger (id int PRIMARY KEY, note text)"))
+    ran = keydeck("keys", "replace", world.old_key.arn)
+    assert (ran.exit_code, ran.stdout.splitlines()[-1]) == (1, "not complete: not everything is covered")
+    assert "Not covered: 1 column of 1 table in schema public can't be read" in ran.stderr
 
 
 def test_a_rotation_with_steps_left_exits_with_1_and_says_the_next(

@@ -146,7 +146,7 @@ class IncidentStore:
         )
 
     def list(
-        self, *, closed: bool, limit: int
+        self, *, closed: bool, limit: int | None
     ) -> tuple[tuple[incident_changes.IncidentRow, tuple[incident_changes.StepRow, ...]], ...]:
         """Return incidents with their steps, open ones first, the newest first; in two statements."""
         wanted = select(*incident_changes.INCIDENT).order_by(

@@ -38,7 +38,7 @@ class KeyChecks:
         self._services = services
 
     def scope_known(self, situation: Situation) -> CheckResult:
-        """Pass if the key is there and the tokens under it are counted."""
+        """Pass if the key is there and the tokens under it are counted, all of them."""
         name = old_key(situation)
         try:
             states = everywhere(self._services.keys, name)
@@ -52,9 +52,8 @@ class KeyChecks:
         lines += [f"Not counted: {gap}" for gap in tokens.gaps]
         since = situation.incident.scope.since
         lines.append(f"Suspected since {in_utc(since)}" if since else "Since when is not said")
-        return CheckResult(
-            CheckState.PASSED if tokens.none or tokens.under else CheckState.UNKNOWN, tuple(lines)
-        )
+        known = tokens.none or (tokens.under and not tokens.gaps)
+        return CheckResult(CheckState.PASSED if known else CheckState.UNKNOWN, tuple(lines))
 
     def locked_down(self, situation: Situation) -> CheckResult:
         """Pass if only named principals can open under the old key and none can seal, in all its Regions."""

@@ -71,9 +71,9 @@ class IncidentParts:
         except UNREADABLE as error:
             raise EvidenceError(f"What is stored of INC-{number} is nothing that Keydeck stores.") from error
 
-    def views(self, *, closed: bool, limit: int) -> tuple[IncidentView, ...]:
+    def views(self, *, closed: bool, limit: int | None) -> tuple[IncidentView, ...]:
         """Return incidents without evidence and entries, in a fixed number of statements."""
-        listed = self.store.list(closed=closed, limit=max(limit, 0))
+        listed = self.store.list(closed=closed, limit=limit and max(limit, 0))
         unread = {row.id for row, _ in listed if row.runbook_digest not in self._runbooks}
         texts = self.store.runbook_texts(unread) if unread else {}
         present = self.store.present([row.id for row, _ in listed]) if listed else {}

@@ -79,7 +79,7 @@ class TokenChecks:
             found = self._baseline.scoped.resolve(incident, cancelled=situation.cancelled)
         except (RefusedError, SettingsError, InvalidFilterError) as error:
             return seen(CheckState.FAILED, str(error))
-        if found.failed:
+        if found.failed or found.notes:
             return seen(CheckState.UNKNOWN, *listed(found.gaps))
         if found.missing or found.over:
             return seen(CheckState.FAILED, *listed(found.gaps), total=len(found.refs) + found.over)

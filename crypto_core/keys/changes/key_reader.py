@@ -144,11 +144,14 @@ class KeyReader:
     def require_list_elsewhere(self, state: KeyState) -> tuple[str, ...]:
         """Return what is to be known of the list of tripwires.
 
-        Raises RefusedError if it is under this key and can still be opened.
+        Raises RefusedError if it is under this key, can still be opened, and is opened in no other Region.
         """
         listed, untold = list_under(self.list_key, state.key_arn)
         if not listed:
             return untold
+        if (opener := self._written_elsewhere(state)) is not None:
+            opens = f"The list of tripwires stays open: Keydeck opens it by {opener.key_arn}."
+            return (f"{opens} It can't where TOKEN_ENCRYPTION_KEY_ID names the key of {state.region}.",)
         if state.state != "Enabled":
             return (f"The list of tripwires is sealed under {state.name}, and stays closed.",)
         steps = ["Seal it anew under another key: keydeck tripwire reseal."]
@@ -158,6 +161,15 @@ class KeyReader:
             f"The list of tripwires is sealed under {state.name}: without the key no decoy is known as one.",
             remedy=" ".join(steps),
         )
+
+    def _written_elsewhere(self, state: KeyState) -> KeyState | None:
+        """Return the key written under, by which alone the list is opened, if it is an enabled replica."""
+        try:
+            key = self.keys.describe(self.write_key) if self.write_key else None
+        except KmsError:
+            return None
+        elsewhere = key and same_key(key.key_arn, state.key_arn) and key.region != state.region
+        return key if key and elsewhere and key.usable else None
 
     def writes_under(self, state: KeyState) -> bool:
         return state.is_named(self.write_key)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from crypto_core.findings.finding import Finding, Gap, Severity
 from crypto_core.findings.registry import Facts, Said, rule
 from crypto_core.findings.standards import CRYPTOPERIOD, PCI_KEY_CHANGES, PCI_KEY_RETIREMENT
-from crypto_core.keys.key_uses import MAKES
 from crypto_core.keys.posture.facts import Estate, KeyFacts
 from crypto_core.keys.posture.rotation import comes_after, marked_earlier
+from crypto_core.keys.state import LastUse, last_use_since
 from crypto_core.values.key_names import parse_key_name, same_key
 
 _RETIRED = (PCI_KEY_RETIREMENT,)
@@ -106,15 +108,10 @@ def old_key_in_use(facts: KeyFacts, estate: Estate) -> Said:
         return
     if not (facts.tokens or facts.trusted) or key.state is None:
         return
-    if "last use" in key.missing:
-        yield facts.gap("last use", key.missing["last use"], Severity.MEDIUM)
-        return
-    untold = key.last_used_at is None and key.use_tracked_since is None
-    if untold or (key.last_used_at is not None and key.last_used_for is None):
-        yield facts.gap("last use", "KMS does not tell", Severity.MEDIUM)
-        return
-    age = estate.age(key.last_used_at)
-    if key.last_used_for not in MAKES or age is None or age.days >= STILL_DAYS:
+    use, why = _use_within(facts, estate, STILL_DAYS)
+    if why or (key.last_used_at is not None and key.last_used_for is None):
+        yield facts.gap("last use", why or "KMS does not tell", Severity.MEDIUM)
+    if use is not LastUse.SEALED:
         return
     born = writing.key.created_at
     if born is None or key.last_used_at is None or key.last_used_at <= born:
@@ -129,6 +126,16 @@ def old_key_in_use(facts: KeyFacts, estate: Estate) -> Said:
     )
 
 
+def _use_within(facts: KeyFacts, estate: Estate, days: int) -> tuple[LastUse, str]:
+    """Return what KMS reports of the last days, as far as there was the key, and why that is not known."""
+    key, since = facts.key, estate.now - timedelta(days=days)
+    use = last_use_since(key, max(since, key.created_at or since))
+    if use is not LastUse.UNTRACKED:
+        return use, (key.missing.get("last use") or key.missing["state"]) if use is LastUse.UNREAD else ""
+    tracked = key.use_tracked_since
+    return use, f"KMS reports it since {tracked:%Y-%m-%d} only" if tracked else "KMS does not tell"
+
+
 @rule(
     "kms-unused",
     "KMS key that nobody uses",
@@ -140,19 +147,19 @@ def old_key_in_use(facts: KeyFacts, estate: Estate) -> Said:
 def unused(estate: Estate) -> Said:
     """Yield enabled keys that guard no token and were not used for long, and one gap for a reason.
 
-    KMS tells the last use since it began to track uses, which it says for each key.
+    KMS tells the last use since it began to track uses: a key may have been used before.
     """
     unknown: dict[str, list[str]] = {}
     for facts in estate.keys:
         key = facts.key
         if not facts.customer or not key.usable or facts.guards or facts.trusted:
             continue
-        if "last use" in key.missing:
-            unknown.setdefault(key.missing["last use"], []).append(facts.arn)
-            continue
+        use, why = _use_within(facts, estate, UNUSED_DAYS)
+        if why:
+            unknown.setdefault(why, []).append(facts.arn)
         last = key.last_used_at or key.use_tracked_since
         age = estate.age(last)
-        if age is None or last is None or age.days < UNUSED_DAYS:
+        if use is not LastUse.SILENT or age is None or last is None or age.days < UNUSED_DAYS:
             continue
         seen = f"{key.last_used_for or 'a use'} at" if key.last_used_at else "no use since tracking began at"
         yield facts.finding(

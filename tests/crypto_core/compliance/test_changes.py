@@ -21,6 +21,7 @@ from crypto_core.compliance.facts import (
     FactKind,
     FindingFacts,
     GuardingKeyFacts,
+    IncidentFacts,
     PartFacts,
     UseFacts,
 )
@@ -29,6 +30,7 @@ from crypto_core.compliance.measurement import materials_of
 from crypto_core.compliance.snapshot import Snapshot, SnapshotPart
 from crypto_core.compliance.snapshot_reader import SnapshotReader
 from crypto_core.guard.guarded_change import Outcome
+from crypto_core.incidents.model import IncidentScope
 from crypto_core.keys.state import KeyMaterial
 from crypto_core.values.clean_text import clean
 from tests.console.command_types import Keydeck
@@ -204,3 +206,18 @@ def test_a_run_is_one_change_by_the_entry_that_began_it(services: Container) -> 
 
 def brief(one: ChangeFact) -> tuple[str, ...]:
     return one.source, one.id, one.outcome, one.approved_by, one.detail
+
+
+def test_every_incident_is_read_however_many_there_are(
+    services: Container, forge: Callable[..., None]
+) -> None:
+    scope = IncidentScope(references=("gh_connection.access_token:gh-1",))
+    services.incident_response.incidents.declare("token-compromise", scope)
+    forge(
+        "CREATE TEMP TABLE more AS SELECT incident.* FROM keydeck.incident, generate_series(1, 200)",
+        "UPDATE more SET id = nextval(pg_get_serial_sequence('keydeck.incident', 'id'))",
+        "INSERT INTO keydeck.incident OVERRIDING SYSTEM VALUE SELECT * FROM more",
+    )
+    found = services.of(EvidenceServices).snapshots.take([SnapshotPart.INCIDENTS]).known(IncidentFacts)
+    assert found is not None
+    assert len(found.incidents) == 201

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import pytest
+from botocore.session import get_session
 from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_core.envelope import PROVIDER_PREFIXES
 from crypto_core.values.errors import InvalidReferenceError, SettingsError
-from crypto_core.values.key_names import is_key_arn, means, parse_key_name, region_of, same_key, short_key
+from crypto_core.values.key_names import (
+    is_key_arn,
+    means,
+    parse_key_name,
+    partition_of,
+    region_of,
+    same_key,
+    short_key,
+)
 from crypto_core.values.references import parse_reference
 
 KEY_ID = "1234abcd-12ab-34cd-56ef-1234567890ab"
@@ -71,6 +80,16 @@ def test_an_alias_is_no_key_arn(alias: str) -> None:
 @pytest.mark.parametrize("partition", ["aws", "aws-cn", "aws-us-gov", "aws-iso-b"])
 def test_every_partition_has_keys(partition: str) -> None:
     assert parse_key_name(f"arn:{partition}:kms:eu-west-1:123456789012:key/{MRK_ID}").is_key_arn
+
+
+def test_every_region_that_botocore_knows_is_of_its_partition() -> None:
+    known = {
+        region: partition["id"]
+        for partition in get_session().get_data("partitions")["partitions"]
+        for region in partition["regions"]
+        if not region.startswith("aws-")
+    }
+    assert {region: partition_of(region) for region in known} == known
 
 
 @pytest.mark.parametrize("text", NO_KEY_NAMES)

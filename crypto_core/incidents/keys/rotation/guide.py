@@ -28,6 +28,7 @@ from crypto_core.keys.state import KeyState
 from crypto_core.lists.coverage import Coverage
 from crypto_core.values.cancellation import stop_if
 from crypto_core.values.clean_text import cleans
+from crypto_core.values.counts import counted
 from crypto_core.values.errors import KmsError
 from crypto_core.values.json_records import JsonRecord, shape
 
@@ -104,8 +105,21 @@ class Guide(JsonRecord):
     )
 
     @property
+    def left(self) -> int:
+        """Steps that are not done and have to be."""
+        return sum(step.state is not GuideStepState.DONE and not step.optional for step in self.steps)
+
+    @property
     def complete(self) -> bool:
-        return all(step.state is GuideStepState.DONE or step.optional for step in self.steps)
+        """True if no step is left and nothing is missing that a step may have gone by."""
+        return not self.left and self.coverage.complete and not self.outside
+
+    @property
+    def words(self) -> str:
+        if self.complete:
+            return "complete"
+        why = f"{counted(self.left, 'step')} left" if self.left else "not everything is covered"
+        return f"not complete: {why}"
 
     @property
     def possible(self) -> bool:

@@ -34,6 +34,7 @@ from crypto_core.trail.record_reader import (
     RESPONSE_KEYS,
 )
 from crypto_core.trail.sources.engines.record_sql import Has, record_flags
+from crypto_core.values.key_names import PARTITIONS
 
 _TEXTS = {
     **{one.name: (one.recorded.lower(), one.most) for one in EVENT_FIELDS.values() if one.recorded},
@@ -173,8 +174,8 @@ def _known_keys() -> dict[str, str]:
 
 def _of_keys() -> dict[str, str]:
     """An event's keys and alias; a bare id means a key of the caller's own account and Region."""
-    partition = "CASE WHEN region LIKE 'cn-%' THEN 'aws-cn' WHEN region LIKE 'us-gov-%' THEN 'aws-us-gov' "
-    own = f"'arn:' || {partition}ELSE 'aws' END || ':kms:' || region || ':' || account || ':key/'"
+    partitions = " ".join(f"WHEN region LIKE '{begin}%' THEN '{name}'" for begin, name in PARTITIONS.items())
+    own = f"'arn:' || CASE {partitions} ELSE 'aws' END || ':kms:' || region || ':' || account || ':key/'"
     named = [
         f"CASE WHEN {_whole(one, KEY_ARN.pattern)} THEN {one} "
         f"WHEN {_whole(one, KEY_ID.pattern)} AND region <> '' AND account <> '' "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from sqlalchemy import Engine, text
 
 from console.container import Container
 from console.sandbox.endpoint import Denial
@@ -39,6 +40,17 @@ def test_a_key_goes_out_of_use_and_comes_back(scene: Scene) -> None:
         again = scene.plan(kind, **options)
         assert (again.danger, again.inner.plans) == (Danger.NONE, ())
         assert scene.run(kind, again).lines == ("There was nothing to change.",)
+    assert scene.look(CheckKind.SCOPE_KNOWN).state is CheckState.PASSED
+
+
+def test_a_scope_that_is_not_counted_in_full_is_not_known(scene: Scene, superuser: Engine) -> None:
+    with superuser.begin() as connection:
+        connection.execute(text("CREATE TABLE ledger (id int PRIMARY KEY, note text)"))
+    seen = scene.look(CheckKind.SCOPE_KNOWN)
+    assert seen.state is CheckState.UNKNOWN
+    assert any(line.startswith("Not counted: ") and "ledger" in line for line in seen.lines)
+    with superuser.begin() as connection:
+        connection.execute(text("DROP TABLE ledger"))
     assert scene.look(CheckKind.SCOPE_KNOWN).state is CheckState.PASSED
 
 

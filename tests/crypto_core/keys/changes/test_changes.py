@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,7 +20,7 @@ from crypto_core.keys.changes.plan import ChangeResult
 from crypto_core.keys.changes.service import KeyChangeService
 from crypto_core.keys.policy.least_privilege import Role
 from crypto_core.values.errors import RefusedError
-from crypto_core.values.key_names import in_region
+from crypto_core.values.key_names import in_region, region_of
 
 PLATFORM = "arn:aws:iam::123456789012:role/keydeck-platform"
 ROOT = "arn:aws:iam::123456789012:root"
@@ -294,6 +295,25 @@ def test_a_multi_region_key_is_replicated_with_its_policy_and_read_in_the_other_
     assert any("only eu-west-1 is changed" in w for w in plan.warnings)
     result = made(KeyChange(ChangeKind.SCHEDULE_DELETION, primary))
     assert (result.verified, facts(result)["state"][1]) == (True, "PendingReplicaDeletion")
+
+
+@pytest.mark.parametrize("written", ["primary", "replica"])
+def test_of_a_multi_region_key_only_what_opens_the_list_of_tripwires_has_to_stay(
+    changes: KeyChangeService, made: Made, written: str
+) -> None:
+    change = KeyChange(ChangeKind.CREATE, multi_region=True, principals={Role.PLATFORM: (PLATFORM,)})
+    primary = made(change).key_arn
+    made(KeyChange(ChangeKind.REPLICATE, primary, region="eu-central-1"))
+    replica = in_region(primary, "eu-central-1")
+    opens, other = (primary, replica) if written == "primary" else (replica, primary)
+    changes._reader = replace(changes._reader, list_key=lambda: primary, write_key=opens)
+    with pytest.raises(RefusedError, match="list of tripwires is sealed under"):
+        changes.plan_change(KeyChange(ChangeKind.DISABLE, opens))
+    plan = changes.plan_change(KeyChange(ChangeKind.DISABLE, other))
+    assert any(f"The list of tripwires stays open: Keydeck opens it by {opens}" in w for w in plan.warnings)
+    boto3.client("kms", region_name=region_of(opens)).disable_key(KeyId=opens)
+    with pytest.raises(RefusedError, match="list of tripwires is sealed under"):
+        changes.plan_change(KeyChange(ChangeKind.DISABLE, other))
 
 
 def test_a_key_of_one_region_is_not_replicated(changes: KeyChangeService, key: str) -> None:

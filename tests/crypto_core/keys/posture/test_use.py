@@ -240,7 +240,6 @@ def test_a_key_that_nobody_used_for_long_is_told(fields: dict[str, Any], seen: s
     "fields",
     [
         {"last_used_at": NOW - timedelta(days=89)},
-        {"use_tracked_since": NOW - timedelta(days=89)},
         {"tokens": 1},
         {"tokens": None},
         {"trusted": True},
@@ -251,6 +250,22 @@ def test_a_key_that_nobody_used_for_long_is_told(fields: dict[str, Any], seen: s
 )
 def test_a_key_that_is_used_or_guards_tokens_or_is_no_longer_enabled_is_not(fields: dict[str, Any]) -> None:
     assert idle(facts(age=900, **fields)) == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"use_tracked_since": None}, "KMS does not tell"),
+        ({"use_tracked_since": NOW - timedelta(days=89)}, "KMS reports it since 2026-08-28 only"),
+    ],
+)
+def test_silence_about_uses_is_a_gap_unless_kms_listened_long_enough(
+    fields: dict[str, Any], why: str
+) -> None:
+    (found,) = idle(facts(age=900, **fields))
+    assert isinstance(found, Gap)
+    assert found.reason == f"{arn(1)}: last use: {why}"
+    assert idle(facts(age=89, use_tracked_since=NOW - timedelta(days=89))) == []
 
 
 def test_uses_that_kms_does_not_tell_are_one_gap_for_all_keys() -> None:
