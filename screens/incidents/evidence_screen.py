@@ -16,7 +16,7 @@ from crypto_core.incidents.model import IncidentView
 from crypto_core.values.cancellation import Cancellation
 from crypto_core.values.clean_text import clean
 from crypto_core.values.counts import counted
-from screens.actions.action import Action, ActionScope
+from screens.actions.action import Action
 from screens.answer_screen import AnswerScreen, UseScreen
 from screens.facts import ScreenFacts
 from screens.identities import person
@@ -47,7 +47,7 @@ class EvidenceListScreen(UseScreen[IncidentView]):
     NAME = "evidence"
     EVERY = 5.0
     ASKING = "Reading the list of evidence…"
-    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.EVIDENCE,)
+    ACTS: ClassVar[tuple[str, ...]] = ("evidence",)
 
     def __init__(self, facts: ScreenFacts, incident: int, step: str = "") -> None:
         super().__init__(facts)
@@ -126,7 +126,7 @@ class EvidenceScreen(AnswerScreen[LaidOut]):
     EVERY = 300.0
     ASKING = "Reading the evidence and comparing its hash…"
     TEXT = CopiedText
-    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.EVIDENCE,)
+    ACTS: ClassVar[tuple[str, ...]] = ("evidence",)
 
     def __init__(self, facts: ScreenFacts, incident: int, evidence: int, title: str, sha256: str) -> None:
         super().__init__(facts)

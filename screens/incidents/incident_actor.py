@@ -14,7 +14,7 @@ from crypto_core.values.clean_text import shortened
 from crypto_core.values.counts import counted
 from crypto_core.values.errors import ApprovalNeededError
 from crypto_core.values.secret import Secret
-from screens.actions.action import Action, ActionScope
+from screens.actions.action import Action
 from screens.actions.performer import Host, perform
 from screens.actions.registry import BY_ID
 from screens.blocking_calls import Failure
@@ -40,7 +40,7 @@ Answer = TypeVar("Answer")
 class IncidentActor(MainScreen):
     """A screen that has an incident and one of its steps in hand."""
 
-    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.INCIDENT,)
+    ACTS: ClassVar[tuple[str, ...]] = ("incident",)
     incident: int
 
     def __init__(self, facts: ScreenFacts) -> None:
@@ -68,7 +68,7 @@ class IncidentActor(MainScreen):
     def possible(self, action: Action) -> bool | None:
         """Grey out what the incident's or the step's state has no use for."""
         possible = super().possible(action)
-        if possible and action.scope is ActionScope.INCIDENT:
+        if possible and action.scope == "incident":
             view, step = self.view, self.step_in_hand
             if view is None or (step is None and action.name not in _OF_INCIDENT):
                 return None

@@ -23,7 +23,7 @@ from crypto_core.incidents.suspects import Suspects
 from crypto_core.values.cancellation import Cancellation
 from crypto_core.values.clean_text import shortened
 from crypto_core.values.key_names import is_key_arn
-from screens.actions.action import Action, ActionScope
+from screens.actions.action import Action
 from screens.answer_screen import AnswerScreen
 from screens.blocking_calls import Failure
 from screens.facts import ScreenFacts
@@ -147,7 +147,7 @@ class IncidentScreen(IncidentActor, BlockActor, AnswerScreen[IncidentView]):
     CSS_PATH = "screen.tcss"
     NAME = "incident"
     EVERY = 0.5
-    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.INCIDENT, ActionScope.BLOCKING)
+    ACTS: ClassVar[tuple[str, ...]] = ("incident", "blocking")
     ASKING = "Asking where the incident stands…"
 
     def __init__(self, facts: ScreenFacts, incident: int) -> None:

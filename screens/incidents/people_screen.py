@@ -15,7 +15,7 @@ from textual.widgets import Button, Input, Label, Static
 from crypto_core.incidents.model import IncidentState, IncidentView
 from crypto_core.incidents.people import FollowUp, IncidentRole
 from crypto_core.values.cancellation import Cancellation
-from screens.actions.action import Action, ActionScope
+from screens.actions.action import Action
 from screens.actions.performer import perform
 from screens.actions.registry import BY_ID
 from screens.answer_screen import UseScreen
@@ -56,7 +56,7 @@ class PeopleScreen(UseScreen[PeopleStanding]):
     NAME = "people"
     EVERY = 3.0
     ASKING = "Asking who does what…"
-    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.PEOPLE,)
+    ACTS: ClassVar[tuple[str, ...]] = ("people",)
 
     def __init__(self, facts: ScreenFacts, incident: int) -> None:
         super().__init__(facts)
@@ -76,7 +76,7 @@ class PeopleScreen(UseScreen[PeopleStanding]):
     def possible(self, action: Action) -> bool | None:
         """Roles are given while the incident is open; only what is not done can be done."""
         possible, target = super().possible(action), self.target_in_hand
-        if not possible or action.scope is not ActionScope.PEOPLE or self.answer is None:
+        if not possible or action.scope != "people" or self.answer is None:
             return possible
         if action.name in ("take", "assign"):
             is_open = self.answer.view.incident.state is IncidentState.OPEN

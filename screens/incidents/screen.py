@@ -15,7 +15,6 @@ from crypto_core.incidents.model import IncidentState, IncidentView
 from crypto_core.lists.sheet import Sheet, SheetField
 from crypto_core.values.clean_text import cleans, shortened
 from crypto_core.values.counts import counted
-from screens.actions.action import ActionScope
 from screens.blocking_calls import Failure
 from screens.facts import ScreenFacts
 from screens.identities import person
@@ -53,7 +52,7 @@ class IncidentsScreen(ListScreen[IncidentView]):
     CSS_PATH = "screen.tcss"
     NAME = "incidents"
     EVERY = 5.0
-    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.INCIDENTS,)
+    ACTS: ClassVar[tuple[str, ...]] = ("incidents",)
 
     def __init__(self, facts: ScreenFacts) -> None:
         super().__init__(facts)

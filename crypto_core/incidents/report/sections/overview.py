@@ -5,7 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Self
+from typing import ClassVar, Self
 
 from crypto_core.incidents.model import IncidentState, StepState
 from crypto_core.incidents.report.section import Named, ReportSection, Signed, Sources, taken_from
@@ -51,6 +51,7 @@ class ReportHead:
 
 @dataclass(frozen=True, slots=True)
 class SummarySection(ReportSection):
+    PLACE: ClassVar = 10
     head: ReportHead
     figures: tuple[Named, ...]
 
@@ -172,6 +173,7 @@ class ScopePart:
 
 @dataclass(frozen=True, slots=True)
 class ScopeSection(ReportSection):
+    PLACE: ClassVar = 30
     scope: ScopePart
     found: tuple[Named, ...]
 
@@ -211,6 +213,11 @@ class ScopeSection(ReportSection):
 
 @dataclass(frozen=True, slots=True)
 class TimesSection(ReportSection):
+    PLACE: ClassVar = 50
+    WIDTHS: ClassVar = """\
+#times th:nth-child(1) { width: 46%; }
+#times th:nth-child(2) { width: 22%; }
+"""
     times: Times
 
     @classmethod
@@ -258,6 +265,7 @@ def _verdict(within: bool | None, budget_seconds: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class VouchingSection(ReportSection):
+    PLACE: ClassVar = 170
     journal_state: str
     database_id: str
 
