@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, Self
 
-from crypto_core.incidents.model import IncidentState, StepState
+from crypto_core.incidents.model import IncidentState, StepState, found_out
 from crypto_core.incidents.report.section import Named, ReportSection, Signed, Sources, taken_from
 from crypto_core.incidents.report.sections.census import CensusSection, under_key
 from crypto_core.incidents.report.sections.harm import LossesSection
 from crypto_core.incidents.report.sections.open_points import OpenPointsSection
 from crypto_core.incidents.report.sections.tokens import TokensSection
-from crypto_core.incidents.report.words import found_out
 from crypto_core.incidents.times import Time, Times
 from crypto_core.lists.tone import Tone
 from crypto_core.reports.cells import WORD_TONE, Cell, CellValue, ShownSection, code, facts, share, table

@@ -7,10 +7,12 @@ import json
 from base64 import b64encode
 from dataclasses import replace
 from itertools import cycle
+from pathlib import Path
 
 import pytest
 
 from crypto_core.incidents.model import CheckState, StepState
+from crypto_core.incidents.report import sections, service
 from crypto_core.incidents.report.exhibits import read
 from crypto_core.incidents.report.section import Report, Signed
 from crypto_core.incidents.report.sections.actions import ActionsSection
@@ -386,3 +388,10 @@ def test_a_step_that_was_not_needed_is_neither_done_nor_open(finished: Sample) -
     report = report_of(replace(finished, view=replace(finished.view, steps=steps)))
     assert report.section(SummarySection).figures[0].value == "9 of 10"
     assert not any("Step 8" in line for line in told(report))
+
+
+def test_a_section_is_known_by_being_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "decoys.py").write_text("class DecoysSection:\n    PLACE = 15\n")
+    monkeypatch.setattr(sections, "__path__", [*sections.__path__, str(tmp_path)])
+    names = [kind.__name__ for kind in service._section_kinds()]
+    assert names[:3] == ["SummarySection", "DecoysSection", "OpenPointsSection"]
