@@ -20,7 +20,6 @@ from screens.actions.action import Action
 from screens.answer_screen import AnswerScreen, UseScreen
 from screens.facts import ScreenFacts
 from screens.identities import person
-from screens.incidents.work import incident_work
 from screens.moments import stamp
 from screens.routes import EvidenceRoute, Followed
 from screens.use.lines import BLANK
@@ -59,7 +58,7 @@ class EvidenceListScreen(UseScreen[IncidentView]):
         return "Evidence", counted(len(self.answer.evidence), "piece") if self.answer is not None else ""
 
     def ask_for(self, cancelled: Cancellation) -> IncidentView:
-        return incident_work(self.facts).show(self.incident)
+        return self.facts.services.incidents.show(self.incident)
 
     def lines(self, answer: IncidentView, width: int) -> Iterable[Line]:
         return list_lines(answer, width, self.facts, self.step)
@@ -137,7 +136,7 @@ class EvidenceScreen(AnswerScreen[LaidOut]):
         return "Content", self.piece.title
 
     def ask_for(self, cancelled: Cancellation) -> LaidOut:
-        text = incident_work(self.facts).evidence(self.piece.incident, self.piece.evidence)
+        text = self.facts.services.incidents.evidence(self.piece.incident, self.piece.evidence)
         return LaidOut(len(text), readable(text))
 
     def lines(self, answer: LaidOut, width: int) -> Iterable[Line]:

@@ -22,7 +22,6 @@ from screens.answer_screen import UseScreen
 from screens.blocking_calls import Failure
 from screens.facts import ScreenFacts
 from screens.identities import person
-from screens.incidents.work import incident_work
 from screens.moments import ago
 from screens.routes import Followed
 from screens.signs import Sign
@@ -67,7 +66,7 @@ class PeopleScreen(UseScreen[PeopleStanding]):
         return "People", ""
 
     def ask_for(self, cancelled: Cancellation) -> PeopleStanding:
-        service = incident_work(self.facts)
+        service = self.facts.services.incidents
         return PeopleStanding(service.show(self.incident), service.handover(self.incident))
 
     def lines(self, answer: PeopleStanding, width: int) -> Iterable[Line]:
@@ -111,7 +110,7 @@ class PeopleScreen(UseScreen[PeopleStanding]):
         if note is not None:
             taken, said = role, note
             self._change(
-                lambda number: incident_work(self.facts).assign(number, taken, note=said),
+                lambda number: self.facts.services.incidents.assign(number, taken, note=said),
                 f"You: {taken.value}.",
             )
 
@@ -128,7 +127,7 @@ class PeopleScreen(UseScreen[PeopleStanding]):
         if name is not None:
             given, to = role, name
             self._change(
-                lambda number: incident_work(self.facts).assign(number, given, to),
+                lambda number: self.facts.services.incidents.assign(number, given, to),
                 f"{given.value.capitalize()}: {to or 'nobody'}.",
             )
 
@@ -150,7 +149,7 @@ class PeopleScreen(UseScreen[PeopleStanding]):
         if came:
             number, words = follow_up.number, came
             self._change(
-                lambda incident: incident_work(self.facts).end_follow_up(incident, number, words),
+                lambda incident: self.facts.services.incidents.end_follow_up(incident, number, words),
                 f"Follow-up {number} is done.",
             )
 
@@ -246,7 +245,7 @@ class FollowUpDialog(Dialog[FollowUp | None]):
         if not what:
             self._say(Content("Say what is to be done."), "#what")
             return
-        service = incident_work(self._facts)
+        service = self._facts.services.incidents
         ask(self, lambda _: service.follow_up(self._incident, what, owner, due), self._kept, group="write")
 
     def _kept(self, answer: FollowUp | Failure) -> None:
