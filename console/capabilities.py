@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from console.extensions import added_capabilities
 from crypto_core.values.clean_text import clean
+from screens.main_screens import MAIN_SCREENS
 
 _Entry = TypeVar("_Entry")
 _NONE: Mapping[str, Any] = MappingProxyType({})
@@ -197,9 +198,8 @@ def not_installed(name: str, option: str = "keydeck") -> str:
 
 def main_screens() -> tuple[str, ...]:
     """Return the names of the main screens, in the order in which they stand side by side."""
-    own = ("status", "connections", "keys", "events", "incidents", "jobs", "findings", "log")
     added = ((name, name, after) for one in manifests() for name, after in one.screens.items())
-    return tuple(placed({name: name for name in own}, added))
+    return tuple(placed({own.name: own.name for own in MAIN_SCREENS}, added))
 
 
 def placed(own: Mapping[str, _Entry], added: Iterable[tuple[str, _Entry, str]]) -> dict[str, _Entry]:

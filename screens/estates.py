@@ -10,7 +10,6 @@ from textual.content import Content
 
 from crypto_core.values.cancellation import Cancellation
 from crypto_core.values.counts import counted
-from screens.actions.action import ActionScope
 from screens.answer_screen import UseScreen
 from screens.estate_status import EstateStanding, SharedKey
 from screens.facts import ScreenFacts
@@ -42,7 +41,7 @@ class EstatesScreen(UseScreen[EstatesAnswer]):
     EVERY = 120.0
     LIMIT = 600.0
     ASKING = "Asking every estate…"
-    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.ESTATES,)
+    ACTS: ClassVar[tuple[str, ...]] = ("estates",)
 
     def __init__(self, facts: ScreenFacts) -> None:
         super().__init__(facts)

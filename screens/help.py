@@ -13,7 +13,7 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from screens.actions.action import Action, ActionScope
+from screens.actions.action import Action
 from screens.widgets.cells import fit
 from screens.widgets.dialog import Dialog, framed
 
@@ -27,11 +27,7 @@ _SIGNS = (
     ("● none", "$success", "protected, key enabled"),
     ("○ low", "$muted", "empty, or not readable"),
 )
-_GROUPS = dict.fromkeys(ActionScope, "here") | {
-    ActionScope.TABLE: "in the table",
-    ActionScope.LIST: "moving",
-    ActionScope.EVERYWHERE: "everywhere",
-}
+_GROUPS = {"table": "in the table", "list": "moving", "everywhere": "everywhere"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +71,9 @@ class Help(Dialog[bool | None]):
         self.query_one("#actions", Static).update(Content("\n").join(self._lines(width)))
 
     def _lines(self, width: int) -> list[Content]:
-        groups: dict[str, list[Doable]] = {title: [] for title in reversed(_GROUPS.values())}
+        groups: dict[str, list[Doable]] = {title: [] for title in ("here", *_GROUPS.values())}
         for doable in self._doables:
-            groups[_GROUPS[doable.action.scope]].append(doable)
+            groups[_GROUPS.get(doable.action.scope, "here")].append(doable)
         command = max(_COMMAND, *(len(doable.action.name) + 1 for doable in self._doables))
         lines: list[Content] = []
         for title, group in groups.items():

@@ -13,7 +13,7 @@ from crypto_core.trail.use.tokens import READ, REWRAPPED, UNNAMED
 from crypto_core.values.cancellation import Cancellation
 from crypto_core.values.clean_text import clean
 from crypto_core.values.counts import counted
-from screens.actions.action import Action, ActionScope
+from screens.actions.action import Action
 from screens.answer_screen import UseScreen
 from screens.facts import ScreenFacts
 from screens.key_changes.block_actor import BlockActor
@@ -44,7 +44,7 @@ class PrincipalScreen(BlockActor, UseScreen[BlastRadius]):
 
     NAME = "principal"
     EVERY = 300.0
-    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.PRINCIPAL, ActionScope.BLOCKING)
+    ACTS: ClassVar[tuple[str, ...]] = ("principal", "blocking")
     ASKING = "Counting what it opened, and the tokens that it could have opened…"
 
     def __init__(self, facts: ScreenFacts, arn: str) -> None:
@@ -69,9 +69,7 @@ class PrincipalScreen(BlockActor, UseScreen[BlastRadius]):
     def possible(self, action: Action) -> bool | None:
         """Before its events are counted it is not known since when."""
         possible = super().possible(action)
-        return (
-            None if possible and action.scope is ActionScope.PRINCIPAL and self.answer is None else possible
-        )
+        return None if possible and action.scope == "principal" and self.answer is None else possible
 
     @work(exclusive=True, group="write")
     async def do_incident(self) -> None:

@@ -26,7 +26,7 @@ from console.garbage import collect_again
 from console.heap import give_back
 from crypto_core.log.tracebacks import crash_lines
 from crypto_core.values.clean_text import clean
-from screens.actions.action import Action, ActionScope
+from screens.actions.action import Action
 from screens.actions.performer import Actor, perform, within_reach
 from screens.actions.registry import ACTIONS
 from screens.blocking_calls import DaemonThreads, Failure
@@ -79,12 +79,13 @@ def load_screen(path: str) -> type[Any]:
     return screen
 
 
-_RANKS = dict.fromkeys(ActionScope, 0) | {
-    ActionScope.EVERYWHERE: 1,
-    ActionScope.TABLE: 2,
-    ActionScope.LIST: 3,
-}
-"""In which order commands are offered: those of the screen first, moving about last."""
+_RANKS = {"everywhere": 1, "table": 2, "list": 3}
+
+
+def _rank(reached: tuple[Actor, Action]) -> int:
+    """In which order commands are offered: those of the screen first, moving about last."""
+    return _RANKS.get(reached[1].scope, 0)
+
 
 _log = logging.getLogger(__name__)
 
@@ -110,7 +111,7 @@ class KeydeckApp(Actor, App[None]):
     SUB_TITLE = "envelope encryption of API tokens"
     ENABLE_COMMAND_PALETTE = False
     CSS = "Toast { background: $panel; padding: 0 1; }"
-    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.EVERYWHERE,)
+    ACTS: ClassVar[tuple[str, ...]] = ("everywhere",)
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+q", "quit", "quit", show=False, priority=True, system=True),
     ]
@@ -324,7 +325,7 @@ class KeydeckApp(Actor, App[None]):
                 bool(actor.possible(action)) and not (action.changes and self.read_only),
                 values.get(action.name, ()),
             )
-            for actor, action in sorted(within_reach(self.screen), key=lambda pair: _RANKS[pair[1].scope])
+            for actor, action in sorted(within_reach(self.screen), key=_rank)
         ]
         line = CommandLine(choices, self.facts.memory.history("command"))
         self.push_screen(line, self._typed)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import get_args
+from collections.abc import Collection, Iterable, Mapping
 
 from textual.keys import KEY_TO_UNICODE_NAME, Keys, _character_to_key
 
-from console.setting_parts import ListName
 from crypto_core.values.clean_text import clean
 from crypto_core.values.errors import SettingsError
-from screens.actions.action import ActionScope
-from screens.actions.registry import ACTIONS, BY_ID
+from screens.actions.registry import ACTIONS, BY_ID, BY_SCOPE
+from screens.main_screens import MAIN_SCREENS
 from screens.user_command import UserCommand
 
 _NAMED = (
@@ -42,7 +40,7 @@ def checked_keys(keys: Mapping[str, str]) -> dict[str, str]:
                 )
     taken: dict[tuple[str, str], str] = {}
     for action in ACTIONS:
-        screens = _SHARED.get(action.scope.value, (action.scope.value,))
+        screens = _SHARED.get(action.scope, (action.scope,))
         for key in keys.get(action.id, action.keys).split(","):
             for screen in screens:
                 other = taken.setdefault((screen, _whole_name(key.strip())), action.id)
@@ -62,7 +60,7 @@ def check_commands(commands: Iterable[UserCommand], keys: Mapping[str, str]) -> 
     taken = {
         (screen, _whole_name(key.strip())): action.id
         for action in ACTIONS
-        for screen in _SHARED.get(action.scope.value, (action.scope.value,))
+        for screen in _SHARED.get(action.scope, (action.scope,))
         for key in keys.get(action.id, action.keys).split(",")
     }
     names: set[tuple[str, str]] = set()
@@ -85,14 +83,11 @@ def check_commands(commands: Iterable[UserCommand], keys: Mapping[str, str]) -> 
 
 
 _WIDER = ("everywhere", "list", "table", "blocking")
-_SCREENS = (
-    *(scope.value for scope in ActionScope if scope.value not in _WIDER),
-    *("jobs", "page of the manual"),
-)
-_SHARED: Mapping[str, tuple[str, ...]] = {
+_SCREENS = {*BY_SCOPE, *(own.name for own in MAIN_SCREENS), "page of the manual"}.difference(_WIDER)
+_SHARED: Mapping[str, Collection[str]] = {
     "everywhere": _SCREENS,
     "list": _SCREENS,
-    "table": (*get_args(ListName), "log", "manual"),
+    "table": (*(own.name for own in MAIN_SCREENS if own.table), "manual"),
     "key": ("keys", "key"),
     "job": ("jobs", "job"),
     "manual": ("page of the manual",),

@@ -36,7 +36,7 @@ from crypto_core.keys.policy.least_privilege import is_principal
 from crypto_core.values.errors import EvidenceError, SettingsError
 from crypto_core.values.key_names import is_key_arn
 from crypto_core.values.secret import Secret
-from screens.incidents.work import ENDINGS, incident_work, write_report
+from screens.incidents.work import ENDINGS, write_report
 
 if TYPE_CHECKING:
     from crypto_core.incidents.keys.accepted_losses import Acceptance
@@ -74,7 +74,7 @@ def report(*, incident: int, form: str | None, output: Path | None, folder: Path
     if folder is not None and (form is not None or output is not None):
         raise click.UsageError("--all writes every form into its folder: leave --format and --output out.")
     with services_of() as services:
-        work = incident_work(services)
+        work = services.services.incidents
         if folder is not None:
             written = write_report(work, incident, folder / work.show(incident).incident.name)
         elif output is not None and output.suffix and form is None:
@@ -100,7 +100,7 @@ def verify_report(*, file: Path, as_json: bool) -> int:
     """
     text = _read(file)
     with services_of() as services:
-        check = incident_work(services).verify_report(text)
+        check = services.services.incidents.verify_report(text)
     print_answer(check, _print, as_json=as_json)
     return 0 if check.proved else 1
 
@@ -152,7 +152,7 @@ for _command in (
 def runbooks(*, form: Form) -> int:
     """List the runbooks: those built in, and the team's own. Exit 1 if one can't be read."""
     with services_of() as services:
-        work = incident_work(services)
+        work = services.services.incidents
         found, troubles = work.runbooks(), work.runbook_troubles()
     print_listing(runbook_listing(found, troubles), form)
     for trouble in troubles:
@@ -215,7 +215,7 @@ def start(
         raise click.UsageError("Name the tokens in one way.")
     leak = incident_scope.given_leak(leaked, hashes)
     with leak if isinstance(leak, Secret) else nullcontext(), services_of(trust=trust) as services:
-        work = incident_work(services)
+        work = services.services.incidents
         arn = key or ""
         if arn and not is_key_arn(arn):
             arn = services.services.keys.show(arn).key_arn
@@ -250,7 +250,7 @@ def start(
 def list_(*, open_only: bool, form: Form) -> int:
     """List incidents, open ones first."""
     with services_of() as services:
-        work = incident_work(services)
+        work = services.services.incidents
         found = work.incidents(closed=not open_only)
         due = work.drill_due()
     if found or form is not Form.TABLE:
@@ -268,7 +268,7 @@ def list_(*, open_only: bool, form: Form) -> int:
 def show(*, incident: int, as_json: bool) -> int:
     """Show where an incident stands. Exit 0 once it is closed, else 1."""
     with services_of() as services:
-        work = incident_work(services)
+        work = services.services.incidents
         view, suspects = work.show(incident), work.suspects(incident)
         accepted, untold = _accepted(work, incident)
         callers = work.callers(incident)
@@ -297,7 +297,7 @@ def _accepted(work: IncidentService, incident: int) -> tuple[tuple[Acceptance, .
 def note(*, incident: int, text: str, step: str, as_json: bool) -> int:
     """Write a note into the timeline. No tokens: notes are in the report."""
     with services_of() as services:
-        work = incident_work(services)
+        work = services.services.incidents
         work.note(incident, text, step)
         view = work.show(incident) if as_json else None
     if view is not None:
@@ -312,7 +312,7 @@ def note(*, incident: int, text: str, step: str, as_json: bool) -> int:
 def evidence(*, incident: int, piece: int | None, form: Form) -> int:
     """List the evidence of an incident, or print one piece, whose hash is compared before."""
     with services_of() as services:
-        work = incident_work(services)
+        work = services.services.incidents
         if piece is not None:
             click.echo(work.evidence(incident, piece))
             return 0
@@ -328,7 +328,7 @@ def evidence(*, incident: int, piece: int | None, form: Form) -> int:
 def close(*, incident: int, outcome: str, as_json: bool) -> int:
     """Close an incident of which every step has ended."""
     with services_of() as services:
-        view = incident_work(services).close(incident, outcome)
+        view = services.services.incidents.close(incident, outcome)
     if as_json:
         print_json(view.as_json())
     else:

@@ -15,7 +15,6 @@ from console.printed.incident_words import follow_up_listing, follow_up_text
 from console.printed.lists import print_listing
 from console.printed.output import print_json, print_line, say
 from crypto_core.incidents.people import IncidentRole
-from screens.incidents.work import incident_work
 
 NOBODY = "nobody"
 
@@ -35,7 +34,7 @@ def assign(*, incident: int, role: str, who: str | None, note: str, as_json: boo
     given = IncidentRole(role)
     person = "" if who == NOBODY else who
     with services_of() as services:
-        work = incident_work(services)
+        work = services.services.incidents
         stood = work.handover(incident) if given is IncidentRole.LEAD else ()
         view = work.assign(incident, given, person, note)
     if as_json:
@@ -53,7 +52,7 @@ def assign(*, incident: int, role: str, who: str | None, note: str, as_json: boo
 def handover(*, incident: int, as_json: bool) -> int:
     """Print what whoever takes an incident over has to know: how it stands, what runs, what is left."""
     with services_of() as services:
-        lines = incident_work(services).handover(incident)
+        lines = services.services.incidents.handover(incident)
     if as_json:
         print_json({"incident": incident, "handover": list(lines)})
     for line in lines if not as_json else ():
@@ -75,7 +74,7 @@ def follow_up() -> None:
 def add(*, incident: int, text: str, owner: str, due: datetime | None, as_json: bool) -> int:
     """Keep what is to be done, also after the incident was closed. No tokens: it is in the report."""
     with services_of() as services:
-        kept = incident_work(services).follow_up(incident, text, owner, due.date() if due else None)
+        kept = services.services.incidents.follow_up(incident, text, owner, due.date() if due else None)
     if as_json:
         print_json(kept.as_json())
     else:
@@ -90,7 +89,7 @@ def add(*, incident: int, text: str, owner: str, due: datetime | None, as_json: 
 def list_(*, incident: int | None, open_only: bool, form: Form) -> int:
     """List the follow-ups of one incident, or of all. Exit 1 if one is overdue."""
     with services_of() as services:
-        work = incident_work(services)
+        work = services.services.incidents
         views = work.incidents() if incident is None else (work.show(incident),)
     found = [
         (view.incident, one)
@@ -113,7 +112,7 @@ def list_(*, incident: int | None, open_only: bool, form: Form) -> int:
 def done(*, incident: int, follow_up: int, outcome: str, as_json: bool) -> int:
     """Note that a follow-up is done, and what came of it."""
     with services_of() as services:
-        ended = incident_work(services).end_follow_up(incident, follow_up, outcome)
+        ended = services.services.incidents.end_follow_up(incident, follow_up, outcome)
     if as_json:
         print_json(ended.as_json())
     else:

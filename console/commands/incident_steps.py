@@ -28,7 +28,6 @@ from crypto_core.reencryption.jobs.model import JobState
 from crypto_core.reencryption.replacing_token.validation import stripped
 from crypto_core.values.errors import InvalidTokenError, RefusedError, SettingsError
 from crypto_core.values.secret import Secret
-from screens.incidents.work import incident_work
 
 if TYPE_CHECKING:
     from console.container import Container
@@ -155,7 +154,7 @@ def _consent(plan: ActionPlan, *, yes: bool, typed: str | None) -> Consent:
 def work_on_jobs(services: Container, incident: int, cancelled: Event, trust: tuple[str, ...]) -> None:
     """Work on the incident's jobs from here until they end: processes that a command started end with it."""
     jobs = services.services.jobs
-    values = incident_work(services).show(incident).incident.values
+    values = services.services.incidents.show(incident).incident.values
     environment = environment_of(services.settings, trust)
     try:
         for name in JOB_VALUES:
@@ -210,7 +209,7 @@ def next_(
     """
     inputs = inputs_of(given, secrets)
     with services_of(trust=trust) as services, cancelled_by_interrupt(IN_HAND) as cancelled:
-        work = incident_work(services)
+        work = services.services.incidents
         view = step_in_hand(work, incident, step)
         name = view.step.id
         say(f"Step {view.number}: {view.step.title}")
@@ -288,7 +287,7 @@ def _tell(view: StepView, *, as_json: bool) -> int:
 def check(*, incident: int, step: str | None, as_json: bool) -> int:
     """Look at a step's check; ends nothing. Exit 0 if it passes, else 1."""
     with services_of() as services, cancelled_by_interrupt() as cancelled:
-        work = incident_work(services)
+        work = services.services.incidents
         name = step_in_hand(work, incident, step).step.id
         result = work.look_at_check(incident, name, cancelled=cancelled)
     if as_json:
@@ -306,7 +305,7 @@ def check(*, incident: int, step: str | None, as_json: bool) -> int:
 def skip(*, incident: int, step: str, reason: str, as_json: bool) -> int:
     """End a step without doing it."""
     with services_of() as services:
-        view = incident_work(services).skip(incident, step, reason)
+        view = services.services.incidents.skip(incident, step, reason)
     _tell(view, as_json=as_json)
     return 0
 
@@ -319,7 +318,7 @@ def skip(*, incident: int, step: str, reason: str, as_json: bool) -> int:
 def reopen(*, incident: int, step: str, reason: str, as_json: bool) -> int:
     """Take a step up again that had ended."""
     with services_of() as services:
-        view = incident_work(services).reopen(incident, step, reason)
+        view = services.services.incidents.reopen(incident, step, reason)
     _tell(view, as_json=as_json)
     return 0 if view.state is not StepState.DONE else 1
 
@@ -339,7 +338,7 @@ def accept_lost(
     is stored there later.
     """
     with services_of() as services, cancelled_by_interrupt() as cancelled:
-        work = incident_work(services)
+        work = services.services.incidents
         plan = work.plan_accept_lost(incident, reason, cancelled=cancelled)
         incident_words.print_plan(plan)
         if dry_run:

@@ -76,9 +76,7 @@ def _runbooks(_typed: str) -> Iterator[str]:
 
 
 def _incidents(_typed: str) -> Iterator[str]:
-    from screens.incidents.work import incident_work
-
-    for view in incident_work(_services()).incidents():
+    for view in _services().services.incidents.incidents():
         yield str(view.incident.id)
 
 

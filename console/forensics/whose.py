@@ -127,9 +127,8 @@ def _search(services: Container, leak: LeakedTokens, *, everywhere: bool) -> Tok
 def _declare(services: Container, leak: LeakedTokens, found: TokenSearchResult, title: str) -> dict[str, Any]:
     """Declare the incident as `keydeck incident start` does; returns its document."""
     from console.commands.incident_scope import completed_scope
-    from screens.incidents.work import incident_work
 
-    work = incident_work(services)
+    work = services.services.incidents
     given = IncidentScope(
         references=tuple(map(str, found.references)),
         origin="the command line",

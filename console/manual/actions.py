@@ -5,45 +5,33 @@ from __future__ import annotations
 from textual.keys import format_key
 
 from console.manual.commands import escaped_cell
-from screens.actions.action import Action, ActionScope
-from screens.actions.registry import of_scope
+from screens.actions.action import Action
+from screens.actions.registry import BY_SCOPE
 
-_PLACES: dict[ActionScope, str] = {
-    ActionScope.EVERYWHERE: "Everywhere",
-    ActionScope.LIST: "In a list or a page",
-    ActionScope.TABLE: "In a table",
-    ActionScope.STATUS: "Status",
-    ActionScope.CONNECTIONS: "Connections",
-    ActionScope.GROUPS: "Connections in groups",
-    ActionScope.KEYS: "Keys",
-    ActionScope.KEY: "A KMS key, in the list and on its page",
-    ActionScope.POLICY: "A key's policy",
-    ActionScope.ROTATION: "A manual rotation",
-    ActionScope.EVENTS: "Events",
-    ActionScope.EVENT: "An event",
-    ActionScope.PIVOTS: "Counts of events",
-    ActionScope.PRINCIPAL: "A principal",
-    ActionScope.BLOCKING: "Where a principal is named: principals, events, findings, incidents",
-    ActionScope.FINDINGS: "Findings",
-    ActionScope.COMPLIANCE: "Compliance",
-    ActionScope.INCIDENTS: "Incidents",
-    ActionScope.INCIDENT: "An incident",
-    ActionScope.EVIDENCE: "Evidence of an incident, or behind a day of a control",
-    ActionScope.PEOPLE: "Who does what in an incident",
-    ActionScope.ESTATES: "Estates",
-    ActionScope.APPROVALS: "Approvals",
-    ActionScope.JOB: "Jobs, in the list and on a job's page",
-    ActionScope.LOG: "Log",
-    ActionScope.MANUAL: "A page of the manual",
+_PLACES = {
+    "list": "In a list or a page",
+    "table": "In a table",
+    "groups": "Connections in groups",
+    "key": "A KMS key, in the list and on its page",
+    "rotation": "A manual rotation",
+    "event": "An event",
+    "pivots": "Counts of events",
+    "principal": "A principal",
+    "blocking": "Where a principal is named: principals, events, findings, incidents",
+    "incident": "An incident",
+    "evidence": "Evidence of an incident, or behind a day of a control",
+    "people": "Who does what in an incident",
+    "job": "Jobs, in the list and on a job's page",
+    "manual": "A page of the manual",
 }
+"""What is called otherwise than its scope."""
 
 
 def markdown() -> str:
     lines: list[str] = []
-    for scope, place in _PLACES.items():
-        if actions := of_scope(scope):
-            lines += [f"## {place}", "", "| key | command | |", "|---|---|---|"]
-            lines += [*map(_row, actions), ""]
+    for scope, actions in BY_SCOPE.items():
+        lines += [f"## {_PLACES.get(scope, scope.capitalize())}", "", "| key | command | |", "|---|---|---|"]
+        lines += [*map(_row, actions), ""]
     return "\n".join(lines)
 
 

@@ -72,10 +72,9 @@ class KeydeckRole(StrEnum):
 
 
 class ChangeKind(StrEnum):
+    ROTATE = "rotate"
     ENABLE_ROTATION = "enable-rotation"
     DISABLE_ROTATION = "disable-rotation"
-    ROTATE = "rotate"
-    CREATE = "create"
     POINT_ALIAS = "alias"
     ENABLE = "enable"
     DISABLE = "disable"
@@ -86,6 +85,7 @@ class ChangeKind(StrEnum):
     UNBLOCK = "unblock"
     REVOKE_GRANT = "revoke-grant"
     REPLICATE = "replicate"
+    CREATE = "create"
 
     @property
     def operation(self) -> Operation:
@@ -118,6 +118,10 @@ class Operation:
     also: KeydeckRole | None = None
     journal_name: str = ""
     """"" where that is its name."""
+    key: str = ""
+    """The letter that does it on the console's screens of KMS keys; "" for what has no place there."""
+    takes: str = ""
+    """What may follow that command, such as DAYS; "" for nothing."""
 
     @property
     def writes_tokens(self) -> bool:
@@ -176,10 +180,10 @@ def _of_tokens(
     return _planned(name, effect, TOKENS_CHANGED, *iam, role=role, tables=(*TOKENS, *JOBS), **more)
 
 
-def _of_keys(kind: ChangeKind, effect: str, *calls: str, words: str = "", **more: Any) -> Operation:
+def _of_keys(kind: ChangeKind, key: str, effect: str, *calls: str, words: str = "", **more: Any) -> Operation:
     iam = (f"kms:{call}" for call in calls)
     words = words or kind.value.replace("-", " ")
-    return _planned(f"keys {kind.value}", effect, "a key", *iam, words=words, **more)
+    return _planned(f"keys {kind.value}", effect, "a key", *iam, words=words, key=key, **more)
 
 
 def _confirmed(
@@ -283,11 +287,16 @@ OPERATIONS: tuple[Operation, ...] = (
         tables=(*NOTICES, *RECORDS),
     ),
     _of_keys(
-        ChangeKind.ENABLE_ROTATION, "Turn automatic rotation on, with a period in days", "EnableKeyRotation"
+        ChangeKind.ENABLE_ROTATION,
+        "a",
+        "Turn automatic rotation on, with a period in days",
+        "EnableKeyRotation",
+        takes="DAYS",
     ),
-    _of_keys(ChangeKind.DISABLE_ROTATION, "Turn automatic rotation off", "DisableKeyRotation"),
+    _of_keys(ChangeKind.DISABLE_ROTATION, "z", "Turn automatic rotation off", "DisableKeyRotation"),
     _of_keys(
         ChangeKind.ROTATE,
+        "n",
         "New key material now, one of 25 times. Re-encrypts nothing",
         "RotateKeyOnDemand",
         words="rotate now",
@@ -295,6 +304,7 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     _of_keys(
         ChangeKind.CREATE,
+        "N",
         "Create a key whose policy gives each role the least it needs",
         "CreateKey",
         "CreateAlias",
@@ -304,53 +314,69 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     _of_keys(
         ChangeKind.POINT_ALIAS,
+        "L",
         "Point an alias at the key; a platform configured with the alias then writes under this key",
         "CreateAlias",
         "UpdateAlias",
         words="point alias",
+        takes="NAME",
     ),
-    _of_keys(ChangeKind.ENABLE, "Enable the key: it can be used again", "EnableKey"),
+    _of_keys(ChangeKind.ENABLE, "e", "Enable the key: it can be used again", "EnableKey"),
     _of_keys(
         ChangeKind.DISABLE,
+        "d",
         "Disable the key. Refused while there are tokens under it",
         "DisableKey",
         danger=Danger.TYPED,
     ),
     _of_keys(
         ChangeKind.SCHEDULE_DELETION,
+        "D",
         "Schedule the key's deletion; what is under it can never be opened again",
         "ScheduleKeyDeletion",
         danger=Danger.TYPED,
+        takes="DAYS",
     ),
     _of_keys(
         ChangeKind.CANCEL_DELETION,
+        "C",
         "Cancel the key's deletion. It stays disabled until it is enabled",
         "CancelKeyDeletion",
     ),
     _of_keys(
         ChangeKind.PUT_POLICY,
+        "f",
         "Replace the key policy from a file, after showing the difference",
         "PutKeyPolicy",
         danger=Danger.TYPED,
+        takes="FILE",
     ),
     _of_keys(
         ChangeKind.BLOCK,
+        "O",
         "Refuse one principal the use of the key at once; undone by its name",
         "PutKeyPolicy",
+        takes="ARN",
     ),
     _of_keys(
         ChangeKind.UNBLOCK,
+        "U",
         "Let a blocked principal use the key again, as far as its policy, grants and IAM allow",
         "PutKeyPolicy",
         danger=Danger.TYPED,
+        takes="ARN",
     ),
-    _of_keys(ChangeKind.REVOKE_GRANT, "Revoke a grant", "RevokeGrant", danger=Danger.TYPED),
+    _of_keys(
+        ChangeKind.REVOKE_GRANT, "v", "Revoke a grant", "RevokeGrant", danger=Danger.TYPED, takes="GRANT"
+    ),
     _of_keys(
         ChangeKind.REPLICATE,
+        "M",
         "A replica of a multi-Region key in another Region",
         "ReplicateKey",
         "CreateKey",
         "TagResource",
+        takes="REGION",
     ),
     *VERBS,
     _of_tokens(

@@ -17,7 +17,7 @@ from crypto_core.database.state.incidents import IncidentDraft
 from crypto_core.database.state.journal import Journal
 from crypto_core.guard.guarded_change import Outcome
 from crypto_core.incidents import model
-from crypto_core.incidents.model import EntryKind, IncidentState, IncidentView, StepState, StepView
+from crypto_core.incidents.model import EntryKind, IncidentState, IncidentView, StepState, StepView, found_out
 from crypto_core.incidents.people import (
     FOLLOW_UP,
     FOLLOW_UP_DONE,
@@ -28,7 +28,6 @@ from crypto_core.incidents.people import (
     IncidentRole,
     people_of,
 )
-from crypto_core.incidents.report.words import found_out
 from crypto_core.incidents.runbooks.catalogue import CaptureKind
 from crypto_core.incidents.runbooks.library import RunbookLibrary
 from crypto_core.incidents.runbooks.runbook import Runbook

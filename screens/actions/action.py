@@ -3,41 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from crypto_core.guard.consent import Danger
 from crypto_core.guard.operations import Operation
-
-
-class ActionScope(StrEnum):
-    """Where an action can be done: on every screen, in a list or table, or on one screen."""
-
-    EVERYWHERE = "everywhere"
-    LIST = "list"
-    TABLE = "table"
-    STATUS = "status"
-    CONNECTIONS = "connections"
-    GROUPS = "groups"
-    KEYS = "keys"
-    KEY = "key"
-    POLICY = "policy"
-    INCIDENTS = "incidents"
-    INCIDENT = "incident"
-    EVIDENCE = "evidence"
-    PEOPLE = "people"
-    APPROVALS = "approvals"
-    JOB = "job"
-    FINDINGS = "findings"
-    COMPLIANCE = "compliance"
-    ROTATION = "rotation"
-    LOG = "log"
-    ESTATES = "estates"
-    EVENTS = "events"
-    EVENT = "event"
-    PIVOTS = "pivots"
-    PRINCIPAL = "principal"
-    BLOCKING = "blocking"
-    MANUAL = "manual"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +43,9 @@ class Action:
         return self.operation.danger if self.operation is not None else Danger.NONE
 
     @property
-    def scope(self) -> ActionScope:
-        return ActionScope(self.id.partition(".")[0])
+    def scope(self) -> str:
+        """Where it can be done: "everywhere", in a "list" or "table", or on the screens that act in it."""
+        return self.id.partition(".")[0]
 
     @property
     def name(self) -> str:

@@ -13,8 +13,8 @@ from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
 from textual.screen import Screen
 
-from screens.actions.action import Action, ActionScope
-from screens.actions.registry import BY_ID, of_scope
+from screens.actions.action import Action
+from screens.actions.registry import BY_ID, BY_SCOPE
 
 
 @runtime_checkable
@@ -30,14 +30,14 @@ class Host(Protocol):
 class Actor:
     """Mixed into what can do actions: the app, screens, lists. It has a method `do_…` for each of them."""
 
-    ACTS: ClassVar[tuple[ActionScope, ...]] = ()
+    ACTS: ClassVar[tuple[str, ...]] = ()
     """The scopes whose actions it can do: it binds their keys, too."""
     BINDINGS: ClassVar[list[BindingType]] = []
 
     def __init_subclass__(cls, **more: Any) -> None:
         own = cls.__dict__
         keys = [binding for scope in own.get("ACTS", ()) for binding in bindings(scope)]
-        for action in (action for scope in own.get("ACTS", ()) for action in of_scope(scope) if action.runs):
+        for action in (action for scope in own.get("ACTS", ()) for action in BY_SCOPE[scope] if action.runs):
             setattr(cls, action.method, partialmethod(_run, action.runs))
         if keys:
             cls.BINDINGS = [*keys, *own.get("BINDINGS", ())]
@@ -81,7 +81,7 @@ async def perform(actor: Actor, action: Action, argument: str = "") -> bool:
     return True
 
 
-def bindings(scope: ActionScope) -> list[Binding]:
+def bindings(scope: str) -> list[Binding]:
     """Return the keys of a scope's actions. Their ids are the actions', so settings can give them others."""
     return [
         Binding(
@@ -93,7 +93,7 @@ def bindings(scope: ActionScope) -> list[Binding]:
             tooltip=action.explanation,
             id=action.id,
         )
-        for action in of_scope(scope)
+        for action in BY_SCOPE[scope]
     ]
 
 
@@ -109,7 +109,7 @@ def within_reach(screen: Screen[Any]) -> Iterator[tuple[Actor, Action]]:
         if not isinstance(node, Actor):
             continue
         for scope in node.ACTS:
-            for action in of_scope(scope):
+            for action in BY_SCOPE[scope]:
                 if action.id not in seen and node.possible(action) is not False:
                     seen.add(action.id)
                     yield node, action

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from crypto_core.guard.operations import BY_NAME
-from screens.actions.action import Action, ActionScope
+from crypto_core.guard.operations import BY_NAME, ChangeKind
+from screens.actions.action import Action
+from screens.main_screens import MAIN_SCREENS, MainPlace
 
 
 @cache
@@ -33,6 +35,11 @@ def _action(id_: str, explanation: str, keys: str, *, title: str = "", **more: A
     return Action(id_, title or id_.partition(".")[2].replace("-", " "), explanation, keys, **more)
 
 
+def _lead_to(place: MainPlace) -> Action:
+    explanation = f"{place.name.capitalize()}: {place.question}"
+    return _action(f"everywhere.{place.name}", explanation, place.key, calls=place.calls, shown=place.shown)
+
+
 def _does(
     operation: str, id_: str, keys: str, *, title: str = "", explanation: str = "", **more: Any
 ) -> Action:
@@ -41,14 +48,16 @@ def _does(
     return Action(id_, title or done.words, explanation or done.effect, keys, operation=done, **more)
 
 
-def _of_a_key(change: str, keys: str, **more: Any) -> Action:
-    return _does(f"keys {change}", f"key.{change}", keys, calls="key_changes.make_change", **more)
+def _of_a_key(change: ChangeKind) -> Action:
+    calls, shown = "key_changes.make_change", change in (ChangeKind.ROTATE, ChangeKind.BLOCK)
+    done = change.operation
+    return _does(done.name, f"key.{change}", done.key, calls=calls, argument=done.takes, shown=shown)
 
 
-def _of_a_principal(change: str, keys: str, explanation: str) -> Action:
-    calls = "key_changes.make_change"
-    id_ = f"blocking.{change}"
-    return _does(f"keys {change}", id_, keys, explanation=explanation, calls=calls, shown=True)
+def _of_a_principal(change: ChangeKind, explanation: str) -> Action:
+    return replace(
+        _of_a_key(change), id=f"blocking.{change}", explanation=explanation, argument="", shown=True
+    )
 
 
 def _of_a_job(word: str, keys: str, *, calls: str = "", **more: Any) -> Action:
@@ -71,26 +80,7 @@ def _start_incident(scope: str, explanation: str) -> Action:
 
 _OWN: tuple[Action, ...] = (
     # Places
-    _action("everywhere.status", "Status: are we all right?", "1", shown=True),
-    _action("everywhere.connections", "Connections: which tokens, in what state?", "2", shown=True),
-    _action("everywhere.keys", "Keys: which KMS keys guard the tokens?", "3", shown=True),
-    _action("everywhere.events", "Events: who used the keys, and is that normal?", "4", shown=True),
-    _action(
-        "everywhere.incidents",
-        "Incidents: what do we do now, and what proves it?",
-        "5",
-        calls="incidents.incidents",
-        shown=True,
-    ),
-    _action("everywhere.jobs", "Jobs: which tokens are being re-encrypted?", "6", shown=True),
-    _action(
-        "everywhere.findings",
-        "Findings: what is wrong with keys, access and trails?",
-        "7",
-        calls="posture.examine_keys",
-        shown=True,
-    ),
-    _action("everywhere.log", "Log: what happened to the console's calls?", "9"),
+    *map(_lead_to, MAIN_SCREENS),
     _action(
         "everywhere.context",
         "Another AWS profile or database",
@@ -223,20 +213,7 @@ _OWN: tuple[Action, ...] = (
         title="use over time",
         calls="event_use.key_use",
     ),
-    _of_a_key("rotate", "n", shown=True),
-    _of_a_key("enable-rotation", "a", argument="DAYS"),
-    _of_a_key("disable-rotation", "z"),
-    _of_a_key("alias", "L", argument="NAME"),
-    _of_a_key("enable", "e"),
-    _of_a_key("disable", "d"),
-    _of_a_key("schedule-deletion", "D", argument="DAYS"),
-    _of_a_key("cancel-deletion", "C"),
-    _of_a_key("put-policy", "f", argument="FILE"),
-    _of_a_key("block", "O", argument="ARN", shown=True),
-    _of_a_key("unblock", "U", argument="ARN"),
-    _of_a_key("revoke-grant", "v", argument="GRANT"),
-    _of_a_key("replicate", "M", argument="REGION"),
-    _of_a_key("create", "N"),
+    *map(_of_a_key, ChangeKind),
     _action(
         "key.replace",
         "Replace the key step by step; the old one stays for reading",
@@ -255,8 +232,8 @@ _OWN: tuple[Action, ...] = (
     _start_incident("key", "Start an incident about the key"),
     _start_incident("principal", "Start an incident about a key or tokens that the principal used"),
     # Whoever is named here
-    _of_a_principal("block", "O", "Refuse a principal that is named here the use of a key, at once"),
-    _of_a_principal("unblock", "U", "Let a principal that is named here and blocked use the key again"),
+    _of_a_principal(ChangeKind.BLOCK, "Refuse a principal that is named here the use of a key, at once"),
+    _of_a_principal(ChangeKind.UNBLOCK, "Let a principal that is named here and blocked use the key again"),
     # Status
     _start_job(
         "reencrypt",
@@ -547,6 +524,8 @@ ACTIONS: tuple[Action, ...] = tuple(with_added(_OWN))
 
 BY_ID: Mapping[str, Action] = {action.id: action for action in ACTIONS}
 
-
-def of_scope(scope: ActionScope) -> tuple[Action, ...]:
-    return tuple(action for action in ACTIONS if action.scope is scope)
+BY_SCOPE: Mapping[str, tuple[Action, ...]] = {
+    scope: tuple(action for action in ACTIONS if action.scope == scope)
+    for scope in dict.fromkeys(action.scope for action in ACTIONS)
+}
+"""A scope is known by its actions."""

@@ -13,7 +13,6 @@ from crypto_core.compliance.period.open_points import OpenPoint
 from crypto_core.values.cancellation import Cancellation
 from crypto_core.values.counts import counted
 from crypto_core.values.errors import InvalidFilterError
-from screens.actions.action import ActionScope
 from screens.answer_screen import AnswerScreen
 from screens.compliance.control_status import ComplianceStanding
 from screens.compliance.day_lines import DayEvidence, day_evidence, day_lines
@@ -41,7 +40,7 @@ class CopiedPage(AnswerScreen[Answer], Generic[Answer]):
 
     EVERY = 0.0
     TEXT = CopiedText
-    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.EVIDENCE,)
+    ACTS: ClassVar[tuple[str, ...]] = ("evidence",)
 
     def do_copy_hash(self) -> None:
         line = self.query_one(LineList).current

@@ -17,7 +17,7 @@ from crypto_core.values.cancellation import Cancellation
 from crypto_core.values.clean_text import shortened
 from crypto_core.values.counts import counted
 from crypto_core.values.errors import InvalidFilterError
-from screens.actions.action import Action, ActionScope
+from screens.actions.action import Action
 from screens.answer_screen import AnswerScreen
 from screens.compliance.control_status import ComplianceStanding, load_standing
 from screens.compliance.day_lines import row_content
@@ -83,7 +83,7 @@ class ComplianceScreen(AnswerScreen[ComplianceStanding]):
     EVERY = 300.0
     ASKING = "Reading the records…"
     LIMIT = 300.0
-    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.COMPLIANCE,)
+    ACTS: ClassVar[tuple[str, ...]] = ("compliance",)
 
     def __init__(self, facts: ScreenFacts) -> None:
         super().__init__(facts)

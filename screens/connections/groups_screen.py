@@ -13,7 +13,6 @@ from crypto_core.envelope import Format
 from crypto_core.lists.filter_language import are_alternatives, parse_filter
 from crypto_core.values.cancellation import Cancellation
 from crypto_core.values.counts import counted
-from screens.actions.action import ActionScope
 from screens.answer_screen import AnswerScreen
 from screens.event_filters import term
 from screens.facts import ScreenFacts
@@ -42,7 +41,7 @@ class TokenGroupsScreen(AnswerScreen[token_groups.TokenGroups]):
 
     NAME = "token-groups"
     EVERY = 60.0
-    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.GROUPS,)
+    ACTS: ClassVar[tuple[str, ...]] = ("groups",)
     ASKING = "Counting tokens…"
 
     def __init__(self, facts: ScreenFacts, expression: str, by: str) -> None:

@@ -19,7 +19,7 @@ from crypto_core.envelope import Format
 from crypto_core.findings.finding import FORMAT_SEVERITY, Severity
 from crypto_core.values.counts import counted
 from crypto_core.values.references import TokenRef
-from screens.actions.action import Action, ActionScope
+from screens.actions.action import Action
 from screens.blocking_calls import Failure
 from screens.connections.detail import TokenDetail
 from screens.facts import ScreenFacts
@@ -42,7 +42,7 @@ _WITHOUT_TOKEN = frozenset({"connections.group", "connections.whose"})
 class ConnectionsScreen(ListScreen[InventoryRow]):
     CSS_PATH = "screen.tcss"
     NAME = "connections"
-    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.CONNECTIONS,)
+    ACTS: ClassVar[tuple[str, ...]] = ("connections",)
 
     def body(self) -> Iterable[Widget]:
         yield SummaryLine()
@@ -124,7 +124,7 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
 
     def possible(self, action: Action) -> bool | None:
         possible = super().possible(action)
-        if possible and action.id not in _WITHOUT_TOKEN and action.scope is ActionScope.CONNECTIONS:
+        if possible and action.id not in _WITHOUT_TOKEN and action.scope == "connections":
             there = self.is_mounted and self.pane.is_mounted and self.pane.table.current is not None
             return True if there else None
         return possible

@@ -14,7 +14,7 @@ from crypto_core.trail.record_reader import load
 from crypto_core.trail.store import StoredEvent
 from crypto_core.values.cancellation import Cancellation
 from crypto_core.values.clean_text import clean
-from screens.actions.action import Action, ActionScope
+from screens.actions.action import Action
 from screens.answer_screen import AnswerScreen
 from screens.blocking_calls import Failure
 from screens.events.event_actor import EventActor
@@ -44,7 +44,7 @@ class EventScreen(EventActor, AnswerScreen[EventPage]):
     EVERY = 300.0
     ASKING = "Reading the event…"
     TEXT = EventText
-    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.EVENT, ActionScope.BLOCKING)
+    ACTS: ClassVar[tuple[str, ...]] = ("event", "blocking")
 
     def __init__(self, facts: ScreenFacts, event_id: str) -> None:
         super().__init__(facts)
@@ -81,7 +81,7 @@ class EventScreen(EventActor, AnswerScreen[EventPage]):
 
     def possible(self, action: Action) -> bool | None:
         possible = super().possible(action)
-        if possible and action.scope is ActionScope.EVENT and self.answer is None:
+        if possible and action.scope == "event" and self.answer is None:
             return None
         if action.id == "event.principal" and self.answer and not self.answer.row.event.principal.arn:
             return None

@@ -13,7 +13,7 @@ from crypto_core.trail.event_fields import PIVOTS
 from crypto_core.trail.store import Summary
 from crypto_core.trail.store.counts import Pivot, Value
 from crypto_core.values.counts import counted
-from screens.actions.action import Action, ActionScope
+from screens.actions.action import Action
 from screens.blocking_calls import Failure
 from screens.event_filters import term, with_term
 from screens.facts import ScreenFacts
@@ -44,7 +44,7 @@ class PivotScreen(MainScreen):
 
     NAME = "pivots"
     EVERY = 60.0
-    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.PIVOTS,)
+    ACTS: ClassVar[tuple[str, ...]] = ("pivots",)
 
     def __init__(self, facts: ScreenFacts, expression: str, field: str = "") -> None:
         super().__init__(facts)
@@ -131,7 +131,7 @@ class PivotScreen(MainScreen):
         return target.principal if isinstance(target, NarrowedEventsRoute) else ""
 
     def possible(self, action: Action) -> bool | None:
-        if action.scope is ActionScope.PIVOTS and not self._principal:
+        if action.scope == "pivots" and not self._principal:
             return None
         return super().possible(action)
 

@@ -23,7 +23,7 @@ from crypto_core.values.cancellation import Cancellation
 from crypto_core.values.clean_text import shortened
 from crypto_core.values.errors import EventVanishedError, InvalidFilterError
 from screens import routes
-from screens.actions.action import Action, ActionScope
+from screens.actions.action import Action
 from screens.blocking_calls import Failure
 from screens.event_filters import FIRST, between, since, term, with_or_without_noise, with_term
 from screens.events.cover_line import CoverLine, nothing
@@ -128,7 +128,7 @@ class EventsScreen(EventActor, ListScreen[StoredEvent]):
     CSS_PATH = "screen.tcss"
     NAME = "events"
     EVERY = 5.0
-    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.EVENTS, ActionScope.BLOCKING)
+    ACTS: ClassVar[tuple[str, ...]] = ("events", "blocking")
 
     def __init__(self, facts: ScreenFacts, expression: str = FIRST) -> None:
         super().__init__(facts, expression)
@@ -466,7 +466,7 @@ class EventsScreen(EventActor, ListScreen[StoredEvent]):
 
     def possible(self, action: Action) -> bool | None:
         possible = super().possible(action)
-        if possible and action.scope is ActionScope.EVENTS:
+        if possible and action.scope == "events":
             if not self.is_mounted or self._pane is None or not self._pane.is_mounted:
                 return None
             if action.name in _NEEDS_ROW and self.pane.table.current is None:

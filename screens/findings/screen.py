@@ -17,7 +17,7 @@ from crypto_core.keys.policy.least_privilege import is_principal
 from crypto_core.trail.store.suppressions import MOST_DAYS, Suppressed, Suppression
 from crypto_core.values.counts import counted
 from crypto_core.values.key_names import is_key_arn
-from screens.actions.action import Action, ActionScope
+from screens.actions.action import Action
 from screens.blocking_calls import Failure
 from screens.facts import Loaded, ScreenFacts
 from screens.findings.finding_list import EXAMPLE, LISTING, events_filter, hidden, reasons, told
@@ -47,7 +47,7 @@ class FindingsScreen(BlockActor, ListScreen[Finding]):
     CSS_PATH = "screen.tcss"
     NAME = "findings"
     EVERY = 300.0
-    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.FINDINGS, ActionScope.BLOCKING)
+    ACTS: ClassVar[tuple[str, ...]] = ("findings", "blocking")
 
     def __init__(self, facts: ScreenFacts, expression: str = "") -> None:
         super().__init__(facts, expression)

@@ -16,7 +16,7 @@ from textual.widgets import Button, Static
 from crypto_core.guard.approvals import Approval, Decision
 from crypto_core.values.cancellation import Cancellation
 from crypto_core.values.clean_text import shortened
-from screens.actions.action import Action, ActionScope
+from screens.actions.action import Action
 from screens.actions.performer import perform
 from screens.actions.registry import BY_ID
 from screens.answer_screen import UseScreen
@@ -133,7 +133,7 @@ class ApprovalsScreen(UseScreen[tuple[Approval, ...]]):
     NAME = "approvals"
     EVERY = 3.0
     ASKING = "Loading pending approvals…"
-    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.APPROVALS,)
+    ACTS: ClassVar[tuple[str, ...]] = ("approvals",)
 
     def ask_for(self, cancelled: Cancellation) -> tuple[Approval, ...]:
         return approval_gate(self.facts).requests(pending=False, limit=200)

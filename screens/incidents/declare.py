@@ -41,7 +41,6 @@ from screens.incidents.token_scope import (
     search_opened,
 )
 from screens.incidents.words import subject
-from screens.incidents.work import incident_work
 from screens.main_screen import MainScreen
 from screens.moments import span
 from screens.routes import Followed, IncidentRoute
@@ -122,7 +121,7 @@ class DeclareDialog(Dialog[int | None]):
         facts = self._facts
         ask(
             self,
-            lambda _: (incident_work(facts).runbooks(), incident_work(facts).runbook_troubles()),
+            lambda _: (facts.services.incidents.runbooks(), facts.services.incidents.runbook_troubles()),
             self._offer_runbooks,
             group="runbooks",
         )
@@ -367,7 +366,7 @@ class DeclareDialog(Dialog[int | None]):
             at = began if began is not None or not text else since(text, None, facts.clock())
             if not str(whole):
                 raise RefusedError("What is it about?", remedy="Fill in the subject.")
-            return incident_work(facts).declare(book.id, replace(whole, since=at), given["title"])
+            return facts.services.incidents.declare(book.id, replace(whole, since=at), given["title"])
 
         self._fault(Content("Opening the incident…"))
         self._declaring = ask(self, lambda _: declare(), self._end, group="declare")

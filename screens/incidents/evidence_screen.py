@@ -16,11 +16,10 @@ from crypto_core.incidents.model import IncidentView
 from crypto_core.values.cancellation import Cancellation
 from crypto_core.values.clean_text import clean
 from crypto_core.values.counts import counted
-from screens.actions.action import Action, ActionScope
+from screens.actions.action import Action
 from screens.answer_screen import AnswerScreen, UseScreen
 from screens.facts import ScreenFacts
 from screens.identities import person
-from screens.incidents.work import incident_work
 from screens.moments import stamp
 from screens.routes import EvidenceRoute, Followed
 from screens.use.lines import BLANK
@@ -47,7 +46,7 @@ class EvidenceListScreen(UseScreen[IncidentView]):
     NAME = "evidence"
     EVERY = 5.0
     ASKING = "Reading the list of evidence…"
-    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.EVIDENCE,)
+    ACTS: ClassVar[tuple[str, ...]] = ("evidence",)
 
     def __init__(self, facts: ScreenFacts, incident: int, step: str = "") -> None:
         super().__init__(facts)
@@ -59,7 +58,7 @@ class EvidenceListScreen(UseScreen[IncidentView]):
         return "Evidence", counted(len(self.answer.evidence), "piece") if self.answer is not None else ""
 
     def ask_for(self, cancelled: Cancellation) -> IncidentView:
-        return incident_work(self.facts).show(self.incident)
+        return self.facts.services.incidents.show(self.incident)
 
     def lines(self, answer: IncidentView, width: int) -> Iterable[Line]:
         return list_lines(answer, width, self.facts, self.step)
@@ -126,7 +125,7 @@ class EvidenceScreen(AnswerScreen[LaidOut]):
     EVERY = 300.0
     ASKING = "Reading the evidence and comparing its hash…"
     TEXT = CopiedText
-    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.EVIDENCE,)
+    ACTS: ClassVar[tuple[str, ...]] = ("evidence",)
 
     def __init__(self, facts: ScreenFacts, incident: int, evidence: int, title: str, sha256: str) -> None:
         super().__init__(facts)
@@ -137,7 +136,7 @@ class EvidenceScreen(AnswerScreen[LaidOut]):
         return "Content", self.piece.title
 
     def ask_for(self, cancelled: Cancellation) -> LaidOut:
-        text = incident_work(self.facts).evidence(self.piece.incident, self.piece.evidence)
+        text = self.facts.services.incidents.evidence(self.piece.incident, self.piece.evidence)
         return LaidOut(len(text), readable(text))
 
     def lines(self, answer: LaidOut, width: int) -> Iterable[Line]:

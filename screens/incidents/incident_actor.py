@@ -14,7 +14,7 @@ from crypto_core.values.clean_text import shortened
 from crypto_core.values.counts import counted
 from crypto_core.values.errors import ApprovalNeededError
 from crypto_core.values.secret import Secret
-from screens.actions.action import Action, ActionScope
+from screens.actions.action import Action
 from screens.actions.performer import Host, perform
 from screens.actions.registry import BY_ID
 from screens.blocking_calls import Failure
@@ -22,7 +22,6 @@ from screens.facts import ScreenFacts
 from screens.incidents.next_action import next_thing
 from screens.incidents.step_runs import CallResult, RunningCall, Runs, StepKey, Waiting, runs_of
 from screens.incidents.words import commands_of
-from screens.incidents.work import incident_work
 from screens.main_screen import MainScreen
 from screens.routes import ApprovalsRoute, EntriesRoute, EvidenceListRoute, Followed, PeopleRoute
 from screens.widgets.clipboard import cell_as_text, send_to_clipboard
@@ -40,7 +39,7 @@ Answer = TypeVar("Answer")
 class IncidentActor(MainScreen):
     """A screen that has an incident and one of its steps in hand."""
 
-    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.INCIDENT,)
+    ACTS: ClassVar[tuple[str, ...]] = ("incident",)
     incident: int
 
     def __init__(self, facts: ScreenFacts) -> None:
@@ -68,7 +67,7 @@ class IncidentActor(MainScreen):
     def possible(self, action: Action) -> bool | None:
         """Grey out what the incident's or the step's state has no use for."""
         possible = super().possible(action)
-        if possible and action.scope is ActionScope.INCIDENT:
+        if possible and action.scope == "incident":
             view, step = self.view, self.step_in_hand
             if view is None or (step is None and action.name not in _OF_INCIDENT):
                 return None
@@ -146,7 +145,7 @@ class IncidentActor(MainScreen):
             self._carry_out(step, agreed)
 
     def _carry_out(self, step: StepView, agreed: Agreed) -> None:
-        service, incident, id_ = incident_work(self.facts), self.incident, step.step.id
+        service, incident, id_ = self.facts.services.incidents, self.incident, step.step.id
         plan, consent, inputs = agreed.plan, agreed.consent, agreed.inputs
 
         def call(run: RunningCall, cancelled: Cancellation) -> ActionResult | Waiting:
@@ -175,7 +174,7 @@ class IncidentActor(MainScreen):
 
     def do_finish(self) -> None:
         """Capture, look, and end the step if its check passes."""
-        self._capture_and("Capturing evidence and running the check", incident_work(self.facts).finish)
+        self._capture_and("Capturing evidence and running the check", self.facts.services.incidents.finish)
 
     def do_check(self) -> None:
         step = self.step_in_hand
@@ -190,7 +189,7 @@ class IncidentActor(MainScreen):
             self.app.push_screen(check_details(step, seen))
 
     def do_capture(self) -> None:
-        self._capture_and("Capturing evidence", incident_work(self.facts).capture)
+        self._capture_and("Capturing evidence", self.facts.services.incidents.capture)
 
     def _capture_and(self, words: str, call: Callable[..., Any]) -> None:
         step, incident = self.step_in_hand, self.incident
@@ -245,7 +244,7 @@ class IncidentActor(MainScreen):
             return
         agreed = await self.app.push_screen_wait(LossDialog(self.facts, self.incident, why))
         if agreed is not None:
-            service, incident = incident_work(self.facts), self.incident
+            service, incident = self.facts.services.incidents, self.incident
             self._begin(
                 step,
                 agreed.plan.title,
@@ -285,7 +284,7 @@ class IncidentActor(MainScreen):
 
     def _keep_text(self, title: str, keep: Callable[[IncidentService], object], words: str) -> None:
         """Store the text typed for `title`, and confirm it."""
-        service = incident_work(self.facts)
+        service = self.facts.services.incidents
         ask(
             self.app,
             lambda _: self._kept(title, lambda: keep(service)),
@@ -359,7 +358,7 @@ class IncidentActor(MainScreen):
         self, step: StepView | None, words: str, call: Callable[[IncidentService, str, Cancellation], Any]
     ) -> None:
         if step is not None:
-            service, id_ = incident_work(self.facts), step.step.id
+            service, id_ = self.facts.services.incidents, step.step.id
             self._begin(step, words, lambda _, cancelled: call(service, id_, cancelled))
 
     def _begin(self, step: StepView, words: str, call: Callable[[RunningCall, Cancellation], Any]) -> None:

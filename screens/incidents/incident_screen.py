@@ -23,7 +23,7 @@ from crypto_core.incidents.suspects import Suspects
 from crypto_core.values.cancellation import Cancellation
 from crypto_core.values.clean_text import shortened
 from crypto_core.values.key_names import is_key_arn
-from screens.actions.action import Action, ActionScope
+from screens.actions.action import Action
 from screens.answer_screen import AnswerScreen
 from screens.blocking_calls import Failure
 from screens.facts import ScreenFacts
@@ -33,7 +33,7 @@ from screens.incidents.next_action import hint
 from screens.incidents.step_lines import StepNow, step_lines
 from screens.incidents.step_runs import Waiting, runs_of
 from screens.incidents.words import OPEN, elapsed, incident_sign, step_sign, subject, there, through
-from screens.incidents.work import approval_gate, incident_work
+from screens.incidents.work import approval_gate
 from screens.key_changes.block_actor import BlockActor
 from screens.key_changes.block_lines import PageNames
 from screens.main_screen import MainScreen
@@ -147,7 +147,7 @@ class IncidentScreen(IncidentActor, BlockActor, AnswerScreen[IncidentView]):
     CSS_PATH = "screen.tcss"
     NAME = "incident"
     EVERY = 0.5
-    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.INCIDENT, ActionScope.BLOCKING)
+    ACTS: ClassVar[tuple[str, ...]] = ("incident", "blocking")
     ASKING = "Asking where the incident stands…"
 
     def __init__(self, facts: ScreenFacts, incident: int) -> None:
@@ -165,7 +165,7 @@ class IncidentScreen(IncidentActor, BlockActor, AnswerScreen[IncidentView]):
             self,
             clock,
             JOIN_SECONDS,
-            lambda _: incident_work(facts).join(incident),
+            lambda _: facts.services.incidents.join(incident),
             self.show_facts,
             group="join",
             factor=1,
@@ -183,7 +183,7 @@ class IncidentScreen(IncidentActor, BlockActor, AnswerScreen[IncidentView]):
             self,
             clock,
             SUSPECTS_SECONDS,
-            lambda cancelled: incident_work(facts).suspects(incident, cancelled=cancelled),
+            lambda cancelled: facts.services.incidents.suspects(incident, cancelled=cancelled),
             paint,
             group="suspects",
         )
@@ -191,7 +191,7 @@ class IncidentScreen(IncidentActor, BlockActor, AnswerScreen[IncidentView]):
             self,
             clock,
             CALLERS_SECONDS,
-            lambda cancelled: incident_work(facts).callers(incident, cancelled=cancelled),
+            lambda cancelled: facts.services.incidents.callers(incident, cancelled=cancelled),
             paint,
             group="callers",
         )
@@ -242,7 +242,7 @@ class IncidentScreen(IncidentActor, BlockActor, AnswerScreen[IncidentView]):
         return min(super().took, MOST_TOOK)
 
     def ask_for(self, cancelled: Cancellation) -> IncidentView:
-        return incident_work(self.facts).show(self.incident)
+        return self.facts.services.incidents.show(self.incident)
 
     def lines(self, answer: IncidentView, width: int) -> Iterable[Line]:
         running = frozenset(step for number, step in runs_of(self.facts).running if number == self.incident)
@@ -406,7 +406,7 @@ class IncidentScreen(IncidentActor, BlockActor, AnswerScreen[IncidentView]):
         began = self.facts.clock()
         self._looked[step_id] = began
         self._looking = step_id
-        work = incident_work(self.facts)
+        work = self.facts.services.incidents
         self._look = ask(
             self,
             lambda cancelled: work.look_at_check(self.incident, step_id, cancelled=cancelled),

@@ -15,14 +15,13 @@ from textual.widgets import Button, Input, Label, Static
 from crypto_core.incidents.model import IncidentState, IncidentView
 from crypto_core.incidents.people import FollowUp, IncidentRole
 from crypto_core.values.cancellation import Cancellation
-from screens.actions.action import Action, ActionScope
+from screens.actions.action import Action
 from screens.actions.performer import perform
 from screens.actions.registry import BY_ID
 from screens.answer_screen import UseScreen
 from screens.blocking_calls import Failure
 from screens.facts import ScreenFacts
 from screens.identities import person
-from screens.incidents.work import incident_work
 from screens.moments import ago
 from screens.routes import Followed
 from screens.signs import Sign
@@ -56,7 +55,7 @@ class PeopleScreen(UseScreen[PeopleStanding]):
     NAME = "people"
     EVERY = 3.0
     ASKING = "Asking who does what…"
-    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.PEOPLE,)
+    ACTS: ClassVar[tuple[str, ...]] = ("people",)
 
     def __init__(self, facts: ScreenFacts, incident: int) -> None:
         super().__init__(facts)
@@ -67,7 +66,7 @@ class PeopleScreen(UseScreen[PeopleStanding]):
         return "People", ""
 
     def ask_for(self, cancelled: Cancellation) -> PeopleStanding:
-        service = incident_work(self.facts)
+        service = self.facts.services.incidents
         return PeopleStanding(service.show(self.incident), service.handover(self.incident))
 
     def lines(self, answer: PeopleStanding, width: int) -> Iterable[Line]:
@@ -76,7 +75,7 @@ class PeopleScreen(UseScreen[PeopleStanding]):
     def possible(self, action: Action) -> bool | None:
         """Roles are given while the incident is open; only what is not done can be done."""
         possible, target = super().possible(action), self.target_in_hand
-        if not possible or action.scope is not ActionScope.PEOPLE or self.answer is None:
+        if not possible or action.scope != "people" or self.answer is None:
             return possible
         if action.name in ("take", "assign"):
             is_open = self.answer.view.incident.state is IncidentState.OPEN
@@ -111,7 +110,7 @@ class PeopleScreen(UseScreen[PeopleStanding]):
         if note is not None:
             taken, said = role, note
             self._change(
-                lambda number: incident_work(self.facts).assign(number, taken, note=said),
+                lambda number: self.facts.services.incidents.assign(number, taken, note=said),
                 f"You: {taken.value}.",
             )
 
@@ -128,7 +127,7 @@ class PeopleScreen(UseScreen[PeopleStanding]):
         if name is not None:
             given, to = role, name
             self._change(
-                lambda number: incident_work(self.facts).assign(number, given, to),
+                lambda number: self.facts.services.incidents.assign(number, given, to),
                 f"{given.value.capitalize()}: {to or 'nobody'}.",
             )
 
@@ -150,7 +149,7 @@ class PeopleScreen(UseScreen[PeopleStanding]):
         if came:
             number, words = follow_up.number, came
             self._change(
-                lambda incident: incident_work(self.facts).end_follow_up(incident, number, words),
+                lambda incident: self.facts.services.incidents.end_follow_up(incident, number, words),
                 f"Follow-up {number} is done.",
             )
 
@@ -246,7 +245,7 @@ class FollowUpDialog(Dialog[FollowUp | None]):
         if not what:
             self._say(Content("Say what is to be done."), "#what")
             return
-        service = incident_work(self._facts)
+        service = self._facts.services.incidents
         ask(self, lambda _: service.follow_up(self._incident, what, owner, due), self._kept, group="write")
 
     def _kept(self, answer: FollowUp | Failure) -> None:

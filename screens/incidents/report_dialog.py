@@ -13,7 +13,7 @@ from textual.widgets import Input
 from crypto_core.incidents.model import Incident
 from crypto_core.values.cancellation import Cancellation
 from screens.facts import ScreenFacts
-from screens.incidents.work import incident_work, write_report
+from screens.incidents.work import write_report
 from screens.routes import Followed
 from screens.widgets.cells import fit
 from screens.widgets.dialog import framed
@@ -63,7 +63,7 @@ class ReportDialog(FileDialog):
             line.focus()
 
     def writer(self, path: Path) -> Callable[[Cancellation], int]:
-        service, number = incident_work(self._facts), self._incident.id
+        service, number = self._facts.services.incidents, self._incident.id
         self.say(Content("Writing the report…"))
         return lambda _: sum(map(len, write_report(service, number, path).values()))
 

@@ -15,12 +15,10 @@ from crypto_core.incidents.model import IncidentState, IncidentView
 from crypto_core.lists.sheet import Sheet, SheetField
 from crypto_core.values.clean_text import cleans, shortened
 from crypto_core.values.counts import counted
-from screens.actions.action import ActionScope
 from screens.blocking_calls import Failure
 from screens.facts import ScreenFacts
 from screens.identities import person
 from screens.incidents.words import at_step, budget, incident_sign, runbook_words, subject, there
-from screens.incidents.work import incident_work
 from screens.list_screen import ListScreen
 from screens.routes import ApprovalsRoute, Followed, IncidentRoute
 from screens.widgets.notice import HintLine
@@ -53,7 +51,7 @@ class IncidentsScreen(ListScreen[IncidentView]):
     CSS_PATH = "screen.tcss"
     NAME = "incidents"
     EVERY = 5.0
-    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.INCIDENTS,)
+    ACTS: ClassVar[tuple[str, ...]] = ("incidents",)
 
     def __init__(self, facts: ScreenFacts) -> None:
         super().__init__(facts)
@@ -100,7 +98,7 @@ class IncidentsScreen(ListScreen[IncidentView]):
 
 def lead_of(facts: ScreenFacts) -> Lead:
     gate = facts.services.approvals
-    return Lead(incident_work(facts).drill_due(), gate.requests(pending=True) if gate is not None else ())
+    return Lead(facts.services.incidents.drill_due(), gate.requests(pending=True) if gate is not None else ())
 
 
 def lead_lines(lead: Lead | Failure) -> list[Content]:
@@ -221,7 +219,7 @@ def _record(view: IncidentView) -> dict[str, Any]:
 LISTING = memory_listing(
     "incidents",
     SHEET,
-    lambda facts: incident_work(facts).incidents(limit=MOST),
+    lambda facts: facts.services.incidents.incidents(limit=MOST),
     sort="incident",
     descending=True,
     identity=lambda view: view.incident.id,

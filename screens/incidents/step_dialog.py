@@ -27,7 +27,6 @@ from crypto_core.values.secret import Secret
 from screens.blocking_calls import Failure
 from screens.facts import ScreenFacts
 from screens.incidents.words import action_lines
-from screens.incidents.work import incident_work
 from screens.routes import Followed
 from screens.styled_text import BLANK
 from screens.widgets.cells import fit, painted
@@ -282,7 +281,7 @@ class StepDialog(PlanDialog[ActionPlan, Agreed]):
 
     def begin(self) -> None:
         self._rounds += 1
-        fields, inputs = incident_work(self.facts).fields, dict(self._inputs)
+        fields, inputs = self.facts.services.incidents.fields, dict(self._inputs)
         self._asked = ask(
             self,
             lambda cancelled: fields(self._incident, self._step, inputs, cancelled=cancelled),
@@ -354,7 +353,7 @@ class StepDialog(PlanDialog[ActionPlan, Agreed]):
     # What would happen
 
     def make(self, cancelled: Cancellation) -> ActionPlan:
-        plan = incident_work(self.facts).plan_action
+        plan = self.facts.services.incidents.plan_action
         return plan(self._incident, self._step, dict(self._inputs), cancelled=cancelled)
 
     def content(self, plan: ActionPlan) -> Content:
@@ -391,7 +390,7 @@ class LossDialog(PlanDialog[ActionPlan, Agreed]):
 
     def make(self, cancelled: Cancellation) -> ActionPlan:
         """Ask for the plan: KMS is asked about each token."""
-        plan = incident_work(self.facts).plan_accept_lost
+        plan = self.facts.services.incidents.plan_accept_lost
         return plan(self._incident, self._reason, cancelled=cancelled)
 
     def content(self, plan: ActionPlan) -> Content:

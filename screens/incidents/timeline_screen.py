@@ -11,7 +11,6 @@ from crypto_core.values.cancellation import Cancellation
 from screens.answer_screen import UseScreen
 from screens.facts import ScreenFacts
 from screens.identities import person
-from screens.incidents.work import incident_work
 from screens.moments import local
 from screens.widgets.cells import fit
 from screens.widgets.event_text import EventText
@@ -46,7 +45,7 @@ class IncidentTimelineScreen(UseScreen[IncidentView]):
         return "Timeline", ""
 
     def ask_for(self, cancelled: Cancellation) -> IncidentView:
-        return incident_work(self.facts).show(self.incident)
+        return self.facts.services.incidents.show(self.incident)
 
     def lines(self, answer: IncidentView, width: int) -> Iterable[Line]:
         return entry_lines(answer, width, self.facts)

@@ -1,4 +1,4 @@
-"""What keeps incidents and approvals, and files of reports."""
+"""What keeps approvals, and files of reports."""
 
 from __future__ import annotations
 
@@ -15,10 +15,6 @@ if TYPE_CHECKING:
 
 ENDINGS = {".md": "markdown", ".html": "html", ".json": "json"}
 """The form of a report by the ending of its file's name."""
-
-
-def incident_work(place: HasServices) -> IncidentService:
-    return place.services.incidents
 
 
 def approval_gate(place: HasServices) -> ApprovalGate:

@@ -9,7 +9,7 @@ from textual import work
 
 from crypto_core.reencryption.jobs.model import JobState, JobView
 from crypto_core.values.counts import counted
-from screens.actions.action import Action, ActionScope
+from screens.actions.action import Action
 from screens.jobs.new_job import begin_job, begin_restore
 from screens.jobs.words import at_work, restorable
 from screens.main_screen import MainScreen
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class JobActor(MainScreen):
-    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.JOB,)
+    ACTS: ClassVar[tuple[str, ...]] = ("job",)
 
     @property
     def job_in_hand(self) -> JobView | None:
@@ -28,7 +28,7 @@ class JobActor(MainScreen):
 
     def possible(self, action: Action) -> bool | None:
         possible = super().possible(action)
-        if possible and action.scope is ActionScope.JOB and not _fits(action.name, self.job_in_hand):
+        if possible and action.scope == "job" and not _fits(action.name, self.job_in_hand):
             return None
         return possible
 

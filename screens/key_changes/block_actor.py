@@ -15,7 +15,7 @@ from crypto_core.trail.rules.rule_context import name_of
 from crypto_core.trail.use.filter_builder import actors, keys_used
 from crypto_core.values.cancellation import Cancellation
 from crypto_core.values.errors import RefusedError
-from screens.actions.action import Action, ActionScope
+from screens.actions.action import Action
 from screens.facts import ScreenFacts
 from screens.key_changes.block_lines import PageNames, blocked_words, blocks_of
 from screens.main_screen import MainScreen
@@ -36,7 +36,7 @@ class BlockActor(MainScreen):
 
     def possible(self, action: Action) -> bool | None:
         possible = super().possible(action)
-        if possible and action.scope is ActionScope.BLOCKING:
+        if possible and action.scope == "blocking":
             named = self.named if self.is_mounted else None
             if named is None:
                 return None

@@ -11,7 +11,7 @@ from crypto_core.incidents.keys.rotation.guide import Guide, GuideStep, GuideSte
 from crypto_core.incidents.keys.rotation.verdict import DoKind, Instruction
 from crypto_core.values.cancellation import Cancellation
 from crypto_core.values.counts import counted
-from screens.actions.action import Action, ActionScope
+from screens.actions.action import Action
 from screens.answer_screen import AnswerScreen
 from screens.facts import ScreenFacts
 from screens.keys.words import STEPS
@@ -26,7 +26,7 @@ class GuideScreen(AnswerScreen[Guide]):
     NAME = "rotation"
     EVERY = 10.0
     ASKING = "Looking at both keys and the tokens…"
-    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.ROTATION,)
+    ACTS: ClassVar[tuple[str, ...]] = ("rotation",)
 
     def __init__(self, facts: ScreenFacts, old: str, new: str | None) -> None:
         super().__init__(facts)
@@ -46,7 +46,7 @@ class GuideScreen(AnswerScreen[Guide]):
         return guide_lines(answer, width)
 
     def possible(self, action: Action) -> bool | None:
-        if action.scope is ActionScope.ROTATION:
+        if action.scope == "rotation":
             return True if self.target_in_hand is not None else None
         return super().possible(action)
 

@@ -22,7 +22,7 @@ from crypto_core.keys.policy.actions import in_words
 from crypto_core.keys.policy.least_privilege import Role
 from crypto_core.keys.policy.policy_reader import KeyPolicy
 from crypto_core.values.clean_text import shortened
-from screens.actions.action import Action, ActionScope
+from screens.actions.action import Action
 from screens.facts import ScreenFacts
 from screens.key_changes.change_dialog import ChangeDialog
 from screens.main_screen import MainScreen
@@ -50,7 +50,7 @@ class KeyActor(MainScreen):
         raise NotImplementedError
 
     def possible(self, action: Action) -> bool | None:
-        if action.scope is ActionScope.KEY and action.name != "create" and self.key_in_hand is None:
+        if action.scope == "key" and action.name != "create" and self.key_in_hand is None:
             return None
         return super().possible(action)
 

@@ -18,7 +18,6 @@ from crypto_core.trail.store.tallies import EventTally
 from crypto_core.trail.use.keys import KeyUseSummary
 from crypto_core.values.cancellation import Cancellation
 from crypto_core.values.counts import counted
-from screens.actions.action import ActionScope
 from screens.answer_screen import AnswerScreen
 from screens.blocking_calls import Failure
 from screens.facts import ScreenFacts
@@ -157,7 +156,7 @@ MOST_PRINCIPALS = 6
 class KeyScreen(KeyActor, AnswerScreen[KeyState]):
     NAME = "key"
     EVERY = 60.0
-    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.KEY,)
+    ACTS: ClassVar[tuple[str, ...]] = ("key",)
 
     def __init__(self, facts: ScreenFacts, key_arn: str) -> None:
         super().__init__(facts)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import ClassVar
 
 from textual.content import Content
 from textual.highlight import highlight
@@ -16,7 +15,7 @@ from crypto_core.keys.policy.policy_reader import KeyPolicy
 from crypto_core.values.cancellation import Cancellation
 from crypto_core.values.counts import counted
 from crypto_core.values.key_names import account_of
-from screens.actions.action import Action, ActionScope
+from screens.actions.action import Action
 from screens.answer_screen import AnswerScreen
 from screens.facts import ScreenFacts
 from screens.routes import PolicyRoute
@@ -102,7 +101,6 @@ class PolicyText(LineList):
 class PolicyScreen(AnswerScreen[KeyPolicy]):
     NAME = "policy"
     EVERY = 300.0
-    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.POLICY,)
 
     def __init__(self, facts: ScreenFacts, key_arn: str) -> None:
         super().__init__(facts)

@@ -14,7 +14,6 @@ from crypto_core.keys.state import KeyState
 from crypto_core.lists.filter_language import ValueKind
 from crypto_core.lists.sheet import Sheet, SheetField
 from crypto_core.values.key_names import is_multi_region
-from screens.actions.action import ActionScope
 from screens.facts import ScreenFacts
 from screens.key_words import KeyWords
 from screens.keys.detail import key_lines
@@ -33,7 +32,7 @@ class KeysScreen(KeyActor, ListScreen[KeyState]):
     CSS_PATH = "screen.tcss"
     NAME = "keys"
     EVERY = 60.0
-    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.KEYS, ActionScope.KEY)
+    ACTS: ClassVar[tuple[str, ...]] = ("key",)
 
     def __init__(self, facts: ScreenFacts) -> None:
         super().__init__(facts)

@@ -15,7 +15,6 @@ from crypto_core.lists.filter_language import ValueKind
 from crypto_core.lists.sheet import Sheet, SheetField
 from crypto_core.log.logbook import LogLine
 from crypto_core.values.clean_text import clean
-from screens.actions.action import ActionScope
 from screens.facts import ScreenFacts
 from screens.list_screen import ListScreen
 from screens.signs import SIGNS
@@ -30,7 +29,7 @@ class LogScreen(ListScreen[LogLine]):
     CSS_PATH = "screen.tcss"
     NAME = "log"
     EVERY = 2.0
-    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.LOG,)
+    ACTS: ClassVar[tuple[str, ...]] = ("log",)
 
     def __init__(self, facts: ScreenFacts) -> None:
         super().__init__(facts)

@@ -10,7 +10,7 @@ from textual import on
 from textual.content import Content
 
 from crypto_core.values.cancellation import Cancellation
-from screens.actions.action import Action, ActionScope
+from screens.actions.action import Action
 from screens.answer_screen import AnswerScreen
 from screens.facts import ScreenFacts
 from screens.manual.page_lines import Row, folded, page_rows
@@ -32,7 +32,7 @@ class ManualPageScreen(AnswerScreen[ManualPage]):
     EVERY = 0.0
     ASKING = "Reading the page…"
     TEXT = EventText
-    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.MANUAL,)
+    ACTS: ClassVar[tuple[str, ...]] = ("manual",)
 
     def __init__(self, facts: ScreenFacts, topic: str, expression: str = "") -> None:
         """`expression` is the filter that the page was found by: the cursor begins at what it looks for."""

@@ -19,7 +19,7 @@ from crypto_core.database.tokens.decoys import DECOY_SIGN, DecoyCount
 from crypto_core.findings.finding import Severity
 from crypto_core.keys.status import ProblemKind, Status
 from crypto_core.values.counts import counted
-from screens.actions.action import Action, ActionScope
+from screens.actions.action import Action
 from screens.blocking_calls import Failure
 from screens.facts import ScreenFacts
 from screens.format_columns import FormatColumns
@@ -130,7 +130,7 @@ class StatusScreen(ProblemActor):
 
     CSS_PATH = "screen.tcss"
     NAME = "status"
-    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.STATUS,)
+    ACTS: ClassVar[tuple[str, ...]] = ("status",)
 
     def __init__(self, facts: ScreenFacts) -> None:
         super().__init__(facts)

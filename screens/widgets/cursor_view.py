@@ -15,7 +15,7 @@ from textual.strip import Strip
 from textual.style import Style
 from textual.visual import Visual
 
-from screens.actions.action import Action, ActionScope
+from screens.actions.action import Action
 from screens.actions.performer import Actor
 
 
@@ -46,7 +46,7 @@ class CursorView(Actor, ScrollView, can_focus=True, inherit_bindings=False):
     }
     """
     COMPONENT_CLASSES: ClassVar[set[str]] = {"cursor-view--cursor"}
-    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.LIST,)
+    ACTS: ClassVar[tuple[str, ...]] = ("list",)
 
     STICKY = 0
     """1 where a subclass paints a heading above the lines that scroll."""

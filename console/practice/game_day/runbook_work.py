@@ -26,7 +26,6 @@ from crypto_core.values.counts import counted
 from crypto_core.values.errors import InterruptedRunError, InvalidReferenceError, KeydeckError
 from crypto_core.values.references import TokenRef, parse_reference
 from crypto_core.values.secret import Secret
-from screens.incidents.work import incident_work
 
 if TYPE_CHECKING:
     from console.sandbox.platform_part import PlatformPart
@@ -71,7 +70,7 @@ class RunbookWork:
 
     @property
     def incidents(self) -> IncidentService:
-        return incident_work(self.container)
+        return self.container.services.incidents
 
     def work(self, number: int, outcome: str) -> None:
         """Do every step of an incident and close it. Raises KeydeckError, InterruptedRunError."""

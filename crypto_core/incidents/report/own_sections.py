@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 from crypto_core.incidents.model import IncidentView
 from crypto_core.incidents.report.section import Named, ReportSection, Signed, Sources
@@ -55,6 +55,7 @@ def are_used() -> bool:
 class OwnSections(ReportSection):
     """The sections of other packages, in the order of their names; one that failed says so."""
 
+    PLACE: ClassVar = 160
     own_sections: tuple[OwnSection, ...]
 
     @classmethod

@@ -1,7 +1,7 @@
 """What a report is made of: sections, each a frozen record that is read once and shown by every form.
 
 The fields of a section are members of the report's JSON form, cleaned and masked: whoever renders only
-escapes. Another section is a module in sections/ and its place in service.py.
+escapes. Another section is written in a module of sections/, where it is found.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 
 from crypto_core.database.state.journal import JournalEntry
 from crypto_core.guard.signature import Signature
@@ -30,6 +30,11 @@ Part = TypeVar("Part", bound="DataclassInstance")
 
 class ReportSection(ABC):
     """One section. Its fields are its data; no two sections have a field of the same name."""
+
+    PLACE: ClassVar[int]
+    """The smallest comes first."""
+    WIDTHS: ClassVar[str] = ""
+    """The widths of its tables' columns as CSS, where they don't follow from what is in them."""
 
     @classmethod
     @abstractmethod

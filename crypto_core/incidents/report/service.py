@@ -10,7 +10,8 @@ import logging
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from importlib import metadata
+from importlib import import_module, metadata
+from pkgutil import iter_modules
 
 from crypto_core.database.state.journal import Journal, JournalEntry
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
@@ -18,17 +19,10 @@ from crypto_core.database.state.journal_verification import JournalCheck, told_b
 from crypto_core.guard.guarded_change import Outcome
 from crypto_core.guard.signature import Signer, SigningTime
 from crypto_core.incidents.model import IncidentView
+from crypto_core.incidents.report import own_sections, sections
 from crypto_core.incidents.report.exhibits import read
-from crypto_core.incidents.report.own_sections import OwnSections, are_used
 from crypto_core.incidents.report.section import Report, ReportSection, Signed, Sources
 from crypto_core.incidents.report.sections import overview
-from crypto_core.incidents.report.sections.actions import ActionsSection
-from crypto_core.incidents.report.sections.census import CensusSection
-from crypto_core.incidents.report.sections.harm import LossesSection, SuspectsSection, UsesSection
-from crypto_core.incidents.report.sections.open_points import OpenPointsSection
-from crypto_core.incidents.report.sections.people import FollowUpsSection, PeopleSection
-from crypto_core.incidents.report.sections.records import EvidenceSection, StepsSection, TimelineSection
-from crypto_core.incidents.report.sections.tokens import TokensSection
 from crypto_core.incidents.report.signature import NO_KEY, ReportCheck, check_report, exported, sign
 from crypto_core.reports.cells import ReportPage
 from crypto_core.reports.foreign_text import masked
@@ -37,41 +31,17 @@ from crypto_core.reports.markdown import as_markdown
 from crypto_core.values.clean_text import clean
 from crypto_core.values.errors import DatabaseError, MissingSchemaError, RefusedError
 
-SECTIONS: tuple[type[ReportSection], ...] = (
-    overview.SummarySection,
-    OpenPointsSection,
-    overview.ScopeSection,
-    SuspectsSection,
-    overview.TimesSection,
-    CensusSection,
-    LossesSection,
-    TokensSection,
-    UsesSection,
-    StepsSection,
-    TimelineSection,
-    ActionsSection,
-    EvidenceSection,
-    PeopleSection,
-    FollowUpsSection,
-    overview.VouchingSection,
-)
 
-_WIDTHS = """\
-#open-points th:nth-child(1) { width: 5.5rem; }
-#open-points th:nth-child(2) { width: 30%; }
-#times th:nth-child(1) { width: 46%; }
-#times th:nth-child(2) { width: 22%; }
-#tokens td { min-width: 4.8rem; }
-#steps th:nth-child(2) { width: 24%; }
-#steps th:nth-child(3) { width: 26%; }
-#timeline th:nth-child(1) { width: 11.5rem; }
-#timeline th:nth-child(2) { width: 5.5rem; }
-#timeline th:nth-child(4) { width: 26%; }
-#actions th:nth-child(3), #actions th:nth-child(4) { width: 25%; }
-#evidence th:nth-child(4) { width: 24%; }
-#evidence th:nth-child(3) { width: 22%; }
-"""
-STYLESHEET = stylesheet(_WIDTHS, "#summary, #times, #signature")
+def _section_kinds() -> tuple[type[ReportSection], ...]:
+    """Return the sections of the modules of sections/, and the one of other packages, by their places."""
+    modules = (import_module(f"{sections.__name__}.{one.name}") for one in iter_modules(sections.__path__))
+    found = (one for module in (*modules, own_sections) for one in vars(module).values())
+    kinds = dict.fromkeys(one for one in found if isinstance(one, type) and hasattr(one, "PLACE"))
+    return tuple(sorted(kinds, key=lambda kind: kind.PLACE))
+
+
+SECTIONS = _section_kinds()
+STYLESHEET = stylesheet("".join(kind.WIDTHS for kind in SECTIONS), "#summary, #times, #signature")
 _log = logging.getLogger(__name__)
 ACTION = "incident report"
 """What the journal calls a signed report."""
@@ -80,8 +50,7 @@ ENTRIES_READ = 100_000
 
 
 def build(sources: Sources) -> Report:
-    *others, last = SECTIONS
-    kinds = (*others, *((OwnSections,) if are_used() else ()), last)
+    kinds = (kind for kind in SECTIONS if kind is not own_sections.OwnSections or own_sections.are_used())
     return masked(Report(tuple(sources.section(kind) for kind in kinds)))
 
 

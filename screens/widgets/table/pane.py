@@ -19,7 +19,7 @@ from textual.widgets import Button
 from crypto_core.lists.paging import Query
 from crypto_core.values.clean_text import clean, shortened
 from crypto_core.values.errors import RefusedError
-from screens.actions.action import Action, ActionScope
+from screens.actions.action import Action
 from screens.actions.performer import Actor, Host
 from screens.blocking_calls import Failure
 from screens.facts import ScreenFacts
@@ -153,7 +153,7 @@ class TablePane(Actor, Vertical, Generic[Row]):
     """What a screen needs to list rows. It shows what it has until there is something newer."""
 
     DEFAULT_CSS = "TablePane { height: 1fr; min-height: 4; }"
-    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.TABLE,)
+    ACTS: ClassVar[tuple[str, ...]] = ("table",)
 
     class Changed(Message):
         """Rows came, or the count, or the table began or ceased to ask; or marks changed."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from crypto_core.database.state.journal import JournalEntry
 from crypto_core.database.state.journal_entry import told_in
@@ -44,6 +44,8 @@ class ActionRow:
 
 @dataclass(frozen=True, slots=True)
 class ActionsSection(ReportSection):
+    PLACE: ClassVar = 120
+    WIDTHS: ClassVar = "#actions th:nth-child(3), #actions th:nth-child(4) { width: 25%; }\n"
     actions: tuple[ActionRow, ...]
     actions_left_out: int
 

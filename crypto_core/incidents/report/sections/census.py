@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Self
+from typing import ClassVar, Self
 
 from crypto_core.envelope.formats import Format
 from crypto_core.incidents.report.exhibits import CensusCounts, Exhibit
@@ -51,6 +51,7 @@ class CensusPart:
 class CensusSection(ReportSection):
     """Tokens by format and key, before and after; None without an intact census in the evidence."""
 
+    PLACE: ClassVar = 60
     census: CensusPart | None
 
     @classmethod

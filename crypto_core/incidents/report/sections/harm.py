@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 from crypto_core.incidents.report.exhibits import Exhibit, GivenUp, NamedSuspect, NamedTheft, UseCounts
 from crypto_core.incidents.report.section import ReportSection, Signed, Sources
@@ -19,6 +19,7 @@ def _last(told: Iterable[Exhibit]) -> Exhibit | None:
 class SuspectsSection(ReportSection):
     """The principals that findings and events speak against; None where no evidence says."""
 
+    PLACE: ClassVar = 40
     suspects: tuple[NamedSuspect, ...] | None
     suspects_evidence: int | None
 
@@ -57,6 +58,7 @@ class SuspectsSection(ReportSection):
 class UsesSection(ReportSection):
     """Uses of the tokens, and those that look like a thief's; None where no evidence says."""
 
+    PLACE: ClassVar = 90
     token_uses: UseCounts | None
     thefts: tuple[NamedTheft, ...]
 
@@ -100,6 +102,7 @@ def _counted(number: int | None) -> str:
 class LossesSection(ReportSection):
     """Tokens that opened for nobody and whose loss was accepted, so that the key could be retired."""
 
+    PLACE: ClassVar = 70
     accepted_losses: tuple[GivenUp, ...]
 
     @classmethod

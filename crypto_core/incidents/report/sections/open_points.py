@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 from crypto_core.findings.finding import Severity
 from crypto_core.incidents.model import CheckState, IncidentView, StepState, StepView
@@ -48,6 +48,11 @@ class ReportPoint:
 
 @dataclass(frozen=True, slots=True)
 class OpenPointsSection(ReportSection):
+    PLACE: ClassVar = 20
+    WIDTHS: ClassVar = """\
+#open-points th:nth-child(1) { width: 5.5rem; }
+#open-points th:nth-child(2) { width: 30%; }
+"""
     open_points: tuple[ReportPoint, ...]
 
     @classmethod

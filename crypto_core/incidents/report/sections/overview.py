@@ -5,15 +5,14 @@ from __future__ import annotations
 from base64 import b64encode
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Self
+from typing import ClassVar, Self
 
-from crypto_core.incidents.model import IncidentState, StepState
+from crypto_core.incidents.model import IncidentState, StepState, found_out
 from crypto_core.incidents.report.section import Named, ReportSection, Signed, Sources, taken_from
 from crypto_core.incidents.report.sections.census import CensusSection, under_key
 from crypto_core.incidents.report.sections.harm import LossesSection
 from crypto_core.incidents.report.sections.open_points import OpenPointsSection
 from crypto_core.incidents.report.sections.tokens import TokensSection
-from crypto_core.incidents.report.words import found_out
 from crypto_core.incidents.times import Time, Times
 from crypto_core.lists.tone import Tone
 from crypto_core.reports.cells import WORD_TONE, Cell, CellValue, ShownSection, code, facts, share, table
@@ -51,6 +50,7 @@ class ReportHead:
 
 @dataclass(frozen=True, slots=True)
 class SummarySection(ReportSection):
+    PLACE: ClassVar = 10
     head: ReportHead
     figures: tuple[Named, ...]
 
@@ -172,6 +172,7 @@ class ScopePart:
 
 @dataclass(frozen=True, slots=True)
 class ScopeSection(ReportSection):
+    PLACE: ClassVar = 30
     scope: ScopePart
     found: tuple[Named, ...]
 
@@ -211,6 +212,11 @@ class ScopeSection(ReportSection):
 
 @dataclass(frozen=True, slots=True)
 class TimesSection(ReportSection):
+    PLACE: ClassVar = 50
+    WIDTHS: ClassVar = """\
+#times th:nth-child(1) { width: 46%; }
+#times th:nth-child(2) { width: 22%; }
+"""
     times: Times
 
     @classmethod
@@ -258,6 +264,7 @@ def _verdict(within: bool | None, budget_seconds: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class VouchingSection(ReportSection):
+    PLACE: ClassVar = 170
     journal_state: str
     database_id: str
 

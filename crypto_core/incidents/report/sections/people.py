@@ -6,7 +6,7 @@ import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Self
+from typing import ClassVar, Self
 
 from crypto_core.incidents.model import IncidentView
 from crypto_core.incidents.report.section import Report, ReportSection, Signed, Sources, taken_from
@@ -41,6 +41,7 @@ class Person:
 class PeopleSection(ReportSection):
     """Everybody whom the incident names, in the order in which they came."""
 
+    PLACE: ClassVar = 140
     people: tuple[Person, ...]
     roles: tuple[ReportRole, ...]
 
@@ -132,6 +133,7 @@ class ReportFollowUp:
 class FollowUpsSection(ReportSection):
     """What is to be done after the incident, in the order in which it was noted."""
 
+    PLACE: ClassVar = 150
     follow_ups: tuple[ReportFollowUp, ...]
 
     @classmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Self
+from typing import ClassVar, Self
 
 from crypto_core.incidents.model import StepView
 from crypto_core.incidents.report.section import ReportSection, Signed, Sources, taken_from
@@ -52,6 +52,11 @@ class ReportStep:
 
 @dataclass(frozen=True, slots=True)
 class StepsSection(ReportSection):
+    PLACE: ClassVar = 100
+    WIDTHS: ClassVar = """\
+#steps th:nth-child(2) { width: 24%; }
+#steps th:nth-child(3) { width: 26%; }
+"""
     steps: tuple[ReportStep, ...]
 
     @classmethod
@@ -131,6 +136,12 @@ class TimelineRow:
 
 @dataclass(frozen=True, slots=True)
 class TimelineSection(ReportSection):
+    PLACE: ClassVar = 110
+    WIDTHS: ClassVar = """\
+#timeline th:nth-child(1) { width: 11.5rem; }
+#timeline th:nth-child(2) { width: 5.5rem; }
+#timeline th:nth-child(4) { width: 26%; }
+"""
     timeline: tuple[TimelineRow, ...]
 
     @classmethod
@@ -169,6 +180,11 @@ class ReportEvidence:
 
 @dataclass(frozen=True, slots=True)
 class EvidenceSection(ReportSection):
+    PLACE: ClassVar = 130
+    WIDTHS: ClassVar = """\
+#evidence th:nth-child(4) { width: 24%; }
+#evidence th:nth-child(3) { width: 22%; }
+"""
     evidence: tuple[ReportEvidence, ...]
 
     @classmethod

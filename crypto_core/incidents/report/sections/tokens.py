@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 from crypto_core.database.tokens.inventory_row import TOKEN
 from crypto_core.incidents.model import IncidentView
@@ -54,6 +54,8 @@ class ScopeTable:
 
 @dataclass(frozen=True, slots=True)
 class TokensSection(ReportSection):
+    PLACE: ClassVar = 80
+    WIDTHS: ClassVar = "#tokens td { min-width: 4.8rem; }\n"
     tokens: TokensPart
     jobs: tuple[ReportJob, ...]
     tokens_in_scope: ScopeTable

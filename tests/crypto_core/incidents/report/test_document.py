@@ -7,10 +7,12 @@ import json
 from base64 import b64encode
 from dataclasses import replace
 from itertools import cycle
+from pathlib import Path
 
 import pytest
 
 from crypto_core.incidents.model import CheckState, StepState
+from crypto_core.incidents.report import sections, service
 from crypto_core.incidents.report.exhibits import read
 from crypto_core.incidents.report.section import Report, Signed
 from crypto_core.incidents.report.sections.actions import ActionsSection
@@ -20,7 +22,6 @@ from crypto_core.incidents.report.sections.overview import ReportHead, SummarySe
 from crypto_core.incidents.report.sections.people import PeopleSection
 from crypto_core.incidents.report.sections.records import EvidenceSection
 from crypto_core.incidents.report.sections.tokens import TokensSection
-from crypto_core.incidents.report.service import FORMS
 from crypto_core.incidents.runbooks.catalogue import CaptureKind
 from crypto_core.incidents.steps.evidence_text import NOTHING
 from crypto_core.values.errors import DatabaseError, EvidenceError
@@ -183,7 +184,7 @@ def test_what_was_opened_before_the_key_was_taken_away_stands_beside_the_census(
     shown = report.section(CensusSection).show(signed)
     assert ("Before the key was taken away" in shown.lead) == bool(said)
     assert said in shown.lead
-    for form in FORMS.values():
+    for form in service.FORMS.values():
         assert "\x1b" not in form(signed)
 
 
@@ -375,7 +376,7 @@ def test_reasons_beyond_the_tenth_are_counted(finished: Sample) -> None:
 def test_a_very_long_text_is_shortened() -> None:
     poisoned = sown(sample(), lambda: "long " * 2_000)
     assert all(len(text) < 1_000_000 for text in service_of(poisoned).reports(poisoned.view).values())
-    assert set(FORMS) == {"markdown", "html", "json"}
+    assert set(service.FORMS) == {"markdown", "html", "json"}
 
 
 def test_a_step_that_was_not_needed_is_neither_done_nor_open(finished: Sample) -> None:
@@ -386,3 +387,9 @@ def test_a_step_that_was_not_needed_is_neither_done_nor_open(finished: Sample) -
     report = report_of(replace(finished, view=replace(finished.view, steps=steps)))
     assert report.section(SummarySection).figures[0].value == "9 of 10"
     assert not any("Step 8" in line for line in told(report))
+
+
+def test_a_section_is_known_by_being_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "decoys.py").write_text("class DecoysSection:\n    PLACE = 15\n")
+    monkeypatch.setattr(sections, "__path__", [*sections.__path__, str(tmp_path)])
+    assert [kind.__name__ for kind in service._section_kinds()[:2]] == ["SummarySection", "DecoysSection"]

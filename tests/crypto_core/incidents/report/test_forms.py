@@ -18,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from crypto_core.incidents.model import found_out
 from crypto_core.incidents.report.signature import as_json
-from crypto_core.incidents.report.words import found_out
 from crypto_core.reports.markdown import escaped
 from crypto_core.values.clean_text import clean
 from crypto_core.values.moments import duration, moment, span
