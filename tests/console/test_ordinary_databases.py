@@ -27,7 +27,6 @@ from console.sandbox.platform import platform_engine
 from console.sandbox.postgres_files import PostgresFiles
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
-from crypto_core.database.connection.engine import open_engine
 from tests.conftest import use_settings
 from tests.console.incident_stage import connect
 from tests.console.test_incident_key_flows import NEW_TOKEN, UNPROVED, keydeck, mend, worked_through
@@ -37,7 +36,7 @@ from tests.crypto_core.keys.changes.test_policies import ACCOUNT, ON_CALL, PLATF
 from tests.pgbouncer import pgbouncer
 from tests.pgbouncer import program as pgbouncer_program
 from tests.pooler import pooler
-from tests.standby import standby_of
+from tests.standby import administer, standby_of
 
 WORDS = "Schlüssel… — “日本” 😀 \\u2026"
 NAMES = {
@@ -154,17 +153,10 @@ class Estate:
                 connection.execute(text(one), {name: values[name] for name in values if f":{name}" in one})
         engine.dispose()
 
-    def administer(self, *statements: str) -> None:
-        engine = open_engine(self.sandbox.superuser_url).execution_options(isolation_level="AUTOCOMMIT")
-        with engine.connect() as connection:
-            for one in statements:
-                connection.execute(text(one))
-        engine.dispose()
-
     def fail_over(self) -> None:
         self.sandbox.postgres.stop()
         self.sandbox.postgres.port = make_url(self.standby).port or 0
-        self.administer("SELECT pg_promote()")
+        administer(self.sandbox, "SELECT pg_promote()")
         self.use(self.sandbox.database_url)
 
 
@@ -189,7 +181,7 @@ def estate(
             made.standby = parts.enter_context(standby_of(sandbox))
             # The standby shows whatever was committed.
             followed = ("synchronous_commit = remote_apply", "synchronous_standby_names = '*'")
-            made.administer(*(f"ALTER SYSTEM SET {one}" for one in followed), "SELECT pg_reload_conf()")
+            administer(sandbox, *(f"ALTER SYSTEM SET {one}" for one in followed), "SELECT pg_reload_conf()")
         made.use(sandbox.database_url)
         yield made
 
