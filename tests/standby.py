@@ -24,19 +24,20 @@ from crypto_core.database.connection.engine import open_engine
 _PATIENCE = 30.0
 
 
-def _can_be_followed(sandbox: Sandbox) -> None:
+def administer(sandbox: Sandbox, *statements: str) -> None:
+    """Run statements as the superuser, each by itself."""
     engine = open_engine(sandbox.superuser_url).execution_options(isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
-        connection.execute(text("ALTER SYSTEM SET wal_level = replica"))
-        connection.execute(text("ALTER SYSTEM SET max_wal_senders = 4"))
+        for statement in statements:
+            connection.execute(text(statement))
     engine.dispose()
-    sandbox.postgres.restart()
 
 
 @contextmanager
 def standby_of(sandbox: Sandbox) -> Iterator[str]:
     """Give the URL of a hot standby for the operator; the primary is restarted for it."""
-    _can_be_followed(sandbox)
+    administer(sandbox, "ALTER SYSTEM SET wal_level = replica", "ALTER SYSTEM SET max_wal_senders = 4")
+    sandbox.postgres.restart()
     primary = make_url(sandbox.superuser_url)
     user, files = service_user(), PostgresFiles.installed()
     copied = sandbox.folder / "program"

@@ -71,7 +71,7 @@ def privilege_on(table: str) -> TextClause:
 
 VERSION_NUMBER = text("SHOW server_version_num")
 """Ten thousand times the major version, and more."""
-VERSION = text("SHOW server_version")
+VERSION = text("SELECT current_setting('server_version'), current_setting('server_encoding')")
 CURRENT_ROLE = text("SELECT current_user")
 ROLE = text("SELECT rolname, rolsuper FROM pg_roles WHERE rolname = current_user")
 READ_ONLY = text("SELECT current_setting('transaction_read_only') = 'on', pg_is_in_recovery()")

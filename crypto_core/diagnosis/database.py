@@ -171,7 +171,7 @@ def _reach(engine: Engine, place: DatabasePlace) -> Check:
 def _version(engine: Engine, place: DatabasePlace, topic: Topic) -> Check:
     with _asking(engine) as connection:
         number = int(str(connection.scalar(dialect.VERSION_NUMBER)))
-        said = f"PostgreSQL {connection.scalar(dialect.VERSION)}."
+        said = "PostgreSQL {}, encoding {}.".format(*connection.execute(dialect.VERSION).one())
     if number // 10_000 < OLDEST_VERSION:
         remedy = f"Keydeck is made for PostgreSQL {OLDEST_VERSION} and newer."
         return topic.warning(said, remedy)

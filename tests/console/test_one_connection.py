@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
 
 from console.sandbox.sandbox import Sandbox
 from crypto_core.database.connection import pool
-from crypto_core.database.connection.engine import open_engine
 from tests.conftest import run_here
 from tests.console.application.test_end_signals import console
+from tests.standby import administer
 
 pytestmark = pytest.mark.deep
 
@@ -49,13 +47,10 @@ COMMANDS = (
 
 
 @pytest.fixture
-def single(own_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+def single(own_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
     monkeypatch.setattr(pool, "WAIT_SECONDS", 5.0)
-    admin = open_engine(own_sandbox.superuser_url).execution_options(isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text("ALTER ROLE operator CONNECTION LIMIT 1"))
-    yield own_sandbox
-    admin.dispose()
+    administer(own_sandbox, "ALTER ROLE operator CONNECTION LIMIT 1")
+    return own_sandbox
 
 
 def test_every_command_works(single: Sandbox) -> None:

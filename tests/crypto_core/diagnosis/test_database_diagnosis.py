@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -46,7 +47,7 @@ def test_a_database_that_is_well_is_all_ok(services: Container, database_url: st
     checks = found(database_url)
     assert not_ok(checks) == {}
     assert checks["role"].said == "operator."
-    assert checks["version"].said.startswith("PostgreSQL 18")
+    assert re.fullmatch(r"PostgreSQL 18.*, encoding UTF8\.", checks["version"].said)
     assert "gh_connection.refresh_token" in checks
     assert "keydeck.journal" in checks
     assert checks["session"].said == "May write."

@@ -20,6 +20,7 @@ from crypto_core.diagnosis import CheckOutcome
 from crypto_core.diagnosis.database import DatabasePlace, look_at_database
 from crypto_core.values.errors import DatabaseError, DatabaseLoginError, DatabaseUnreachableError
 from tests.pgbouncer import needs_pgbouncer, pgbouncer
+from tests.standby import administer
 from tests.tls import Tls
 
 
@@ -45,14 +46,6 @@ def own() -> Iterator[Sandbox]:
     """A sandbox whose PostgreSQL's configuration a test may change."""
     with Sandbox.start(data=False) as running:
         yield running
-
-
-def administer(own: Sandbox, *statements: str) -> None:
-    engine = open_engine(own.superuser_url).execution_options(isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        for statement in statements:
-            connection.execute(text(statement))
-    engine.dispose()
 
 
 @contextmanager
