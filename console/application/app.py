@@ -48,6 +48,8 @@ from screens.worker_calls import ask
 
 if TYPE_CHECKING:
     from textual.driver import Driver
+    from textual.screen import Screen
+    from textual.timer import Timer, TimerCallback
 
     from console.application.code_dialogs import CodeDialogs
     from crypto_core.log.logbook import LogBook
@@ -233,6 +235,22 @@ class KeydeckApp(Actor, App[None]):
         if await super()._check_bindings(key, priority):
             return True
         return priority and isinstance(self.focused, CursorView) and await super()._check_bindings(key)
+
+    def set_timer(self, delay: float, callback: TimerCallback | None = None, **more: Any) -> Timer:
+        """Call late rather than never: Textual skips a time that passed before its timer began to wait.
+
+        Its timers for new sizes and for painting again are among them: with one lost, all later ones are.
+        """
+        timer = super().set_timer(delay, callback, **more)
+        timer._skip = False  # noqa: SLF001 - no parameter leads there
+        return timer
+
+    async def push_screen_wait(self, screen: Screen[Any] | str, *, mode: str | None = None) -> Any:
+        """Open a screen from a worker and return its answer.
+
+        Textual's first waits for what the app waits for; cancelled there, a worker would end the app's loop.
+        """
+        return await asyncio.shield(self.push_screen(screen, wait_for_dismiss=True, mode=mode))
 
     def on_key(self, event: Key) -> None:
         """A letter that no field took though one is there was typed before it was: it is the field's."""

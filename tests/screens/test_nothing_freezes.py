@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,9 @@ from textual.app import App
 from crypto_core.values.cancellation import Cancellation
 from crypto_core.values.errors import DatabaseUnreachableError
 from screens.blocking_calls import DaemonThreads, Failure
+from screens.help import Help
+from screens.keys.screen import KeysScreen
+from screens.widgets.question import Leaving
 from screens.worker_calls import PendingCall, ask
 from tests.screens.deck import LARGE, Deck, deck
 from tests.screens.stage import Stage
@@ -177,3 +181,35 @@ async def test_an_answer_for_a_widget_that_is_gone_is_lost() -> None:
             await pilot.pause()
         await pilot.pause()
     assert answers == []
+
+
+async def test_a_timer_that_is_late_before_it_begins_to_wait_is_not_lost() -> None:
+    called: list[bool] = []
+    async with deck() as d:
+        d.app.set_timer(1e-9, lambda: called.append(True))
+        await d.settle()
+    assert called
+
+
+async def test_a_worker_that_ends_while_another_context_is_entered_leaves_the_keys_heard(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    leaving, gone = asyncio.Event(), asyncio.Event()
+
+    async def leave(_: KeysScreen) -> None:
+        leaving.set()
+        await gone.wait()
+
+    async with deck(start="keys") as d:
+        await d.press("1")
+        monkeypatch.setattr(KeysScreen, "on_unmount", leave, raising=False)
+        d.app.call_later(d.app.navigation.start_over)
+        await leaving.wait()
+        worker = d.app.run_worker(d.app.push_screen_wait(Leaving((), {})), exit_on_error=False)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        worker.cancel()
+        gone.set()
+        await d.settle()
+        await d.press("escape", "question_mark")
+        assert isinstance(d.app.screen, Help)
