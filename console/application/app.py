@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, fields
 from functools import partial
@@ -237,19 +237,13 @@ class KeydeckApp(Actor, App[None]):
         return priority and isinstance(self.focused, CursorView) and await super()._check_bindings(key)
 
     def set_timer(self, delay: float, callback: TimerCallback | None = None, **more: Any) -> Timer:
-        """Call late rather than never: Textual skips a time that passed before its timer began to wait.
-
-        Its timers for new sizes and for painting again are among them: with one lost, all later ones are.
-        """
+        """Call late rather than never: Textual skips a time that passed before its timer began to wait."""
         timer = super().set_timer(delay, callback, **more)
         timer._skip = False  # noqa: SLF001 - no parameter leads there
         return timer
 
     async def push_screen_wait(self, screen: Screen[Any] | str, *, mode: str | None = None) -> Any:
-        """Open a screen from a worker and return its answer.
-
-        Textual's first waits for what the app waits for; cancelled there, a worker would end the app's loop.
-        """
+        """Wait for an answer alone: a worker that ends in Textual's wait, for screens to go, ends the app."""
         return await asyncio.shield(self.push_screen(screen, wait_for_dismiss=True, mode=mode))
 
     def on_key(self, event: Key) -> None:
@@ -270,7 +264,7 @@ class KeydeckApp(Actor, App[None]):
             self._narrow_events(event.target.filter)
             return
         if isinstance(event.target, EstateRoute):
-            self._work_in(event.target.estate)
+            self.do_context(f"estate {event.target.estate}")
             return
         screen = screen_for(event.target, self.facts)
         if screen is not None and not await self.navigation.deeper(screen):
@@ -428,11 +422,6 @@ class KeydeckApp(Actor, App[None]):
             return
         self._switch(ContextChange(**{kind: name.strip()}))
 
-    def _work_in(self, estate: str) -> None:
-        from screens.context import ContextChange
-
-        self._switch(ContextChange(estate=estate))
-
     def _switch(self, choice: ContextChange | None) -> None:
         contexts = self.facts.services.contexts
         if choice is None or contexts is None:
@@ -457,9 +446,6 @@ class KeydeckApp(Actor, App[None]):
         """Ctrl+C does not quit: an operator may only want to copy."""
         self.tell("q quits")
 
-    async def do_quit(self) -> None:
-        await self.action_quit()
-
     async def action_quit(self) -> None:
         """Leave at once; while this console works on a job or an incident's step, only if that is meant."""
         from screens.incidents.step_runs import runs_of
@@ -475,6 +461,8 @@ class KeydeckApp(Actor, App[None]):
             self._leave(True)
         else:
             self.push_screen(Leaving(jobs, actions), self._leave)
+
+    do_quit = action_quit
 
     def _leave(self, meant: bool | None) -> None:
         if meant:
@@ -506,13 +494,6 @@ class KeydeckApp(Actor, App[None]):
         self._close_messages_no_wait()
 
 
-def _going_to(name: str) -> Callable[[KeydeckApp], Awaitable[None]]:
-    async def go(self: KeydeckApp) -> None:
-        await self.navigation.go(name)
-
-    return go
-
-
 for _name in NAMES:
     # Each main screen is gone to by its name.
-    setattr(KeydeckApp, f"do_{_name}", _going_to(_name))
+    setattr(KeydeckApp, f"do_{_name}", lambda self, name=_name: self.navigation.go(name))

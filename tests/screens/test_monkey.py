@@ -1,6 +1,6 @@
 """A monkey at the console: keys, pastes, sizes and mouse events faster than any screen follows.
 
-MONKEY_INPUTS=200000 MONKEY_SEED=7 pytest -m long tests/screens/test_monkey.py plays longer, again the same.
+MONKEY_INPUTS=200000 MONKEY_SEED=7 pytest -m deep tests/screens/test_monkey.py plays longer, again the same.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ def alive() -> dict[str, int]:
     return {kind.__name__: sum(n for one, n in types.items() if issubclass(one, kind)) for kind in MOST_ALIVE}
 
 
-@pytest.mark.long
+@pytest.mark.deep
 @pytest.mark.slow(60)
 @pytest.mark.parametrize("seed", [int(os.environ["MONKEY_SEED"])] if "MONKEY_SEED" in os.environ else SEEDS)
 async def test_no_haste_ends_the_console_and_nothing_is_left_of_screens_left(
