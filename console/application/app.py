@@ -16,6 +16,7 @@ from textual import on
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.events import Event, InputEvent, Key, Paste
+from textual.message_pump import MessagePump
 from textual.widgets import Input
 from textual.worker import WorkerFailed
 
@@ -49,7 +50,7 @@ from screens.worker_calls import ask
 if TYPE_CHECKING:
     from textual.driver import Driver
     from textual.screen import Screen
-    from textual.timer import Timer, TimerCallback
+    from textual.timer import Timer
 
     from console.application.code_dialogs import CodeDialogs
     from crypto_core.log.logbook import LogBook
@@ -235,12 +236,6 @@ class KeydeckApp(Actor, App[None]):
         if await super()._check_bindings(key, priority):
             return True
         return priority and isinstance(self.focused, CursorView) and await super()._check_bindings(key)
-
-    def set_timer(self, delay: float, callback: TimerCallback | None = None, **more: Any) -> Timer:
-        """Call late rather than never: Textual skips a time that passed before its timer began to wait."""
-        timer = super().set_timer(delay, callback, **more)
-        timer._skip = False  # noqa: SLF001 - no parameter leads there
-        return timer
 
     async def push_screen_wait(self, screen: Screen[Any] | str, *, mode: str | None = None) -> Any:
         """Wait for an answer alone: a worker that ends in Textual's wait, for screens to go, ends the app."""
@@ -494,6 +489,15 @@ class KeydeckApp(Actor, App[None]):
         self._close_messages_no_wait()
 
 
+def _set_timer(pump: MessagePump, *arguments: Any, **more: Any) -> Timer:
+    """Call late rather than never: if a time has passed at once, Textual skips it, or spins for ever."""
+    timer = _textuals(pump, *arguments, **more)
+    timer._skip = False  # noqa: SLF001 - no parameter leads there
+    return timer
+
+
+_textuals = MessagePump.set_timer
+MessagePump.set_timer = _set_timer  # type: ignore[assignment,method-assign]
 for _name in NAMES:
     # Each main screen is gone to by its name.
     setattr(KeydeckApp, f"do_{_name}", lambda self, name=_name: self.navigation.go(name))

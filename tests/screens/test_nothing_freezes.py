@@ -124,8 +124,6 @@ async def test_where_it_works_is_asked_again_by_itself() -> None:
 
 class Asking(App[None]):
     def on_mount(self) -> None:
-        import asyncio
-
         asyncio.get_running_loop().set_default_executor(DaemonThreads())
 
 
@@ -183,12 +181,15 @@ async def test_an_answer_for_a_widget_that_is_gone_is_lost() -> None:
     assert answers == []
 
 
-async def test_a_timer_that_is_late_before_it_begins_to_wait_is_not_lost() -> None:
-    called: list[bool] = []
+async def test_a_timer_whose_time_has_passed_before_it_is_waited_for_calls_at_once() -> None:
+    called: list[str] = []
     async with deck() as d:
-        d.app.set_timer(1e-9, lambda: called.append(True))
-        await d.settle()
-    assert called
+        for seconds in (1e-9, -1):
+            d.app.set_timer(seconds, lambda: called.append("app"))
+            await d.settle()
+            d.app.screen.set_timer(seconds, lambda: called.append("screen"))
+            await d.settle()
+            assert called[-2:] == ["app", "screen"]
 
 
 async def test_a_worker_that_ends_while_another_context_is_entered_leaves_the_keys_heard(
