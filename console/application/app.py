@@ -257,12 +257,9 @@ class KeydeckApp(Actor, App[None]):
             return
         if isinstance(event.target, NarrowedEventsRoute):
             self._narrow_events(event.target.filter)
-            return
-        if isinstance(event.target, EstateRoute):
+        elif isinstance(event.target, EstateRoute):
             self.do_context(f"estate {event.target.estate}")
-            return
-        screen = screen_for(event.target, self.facts)
-        if screen is not None and not await self.navigation.deeper(screen):
+        elif (screen := screen_for(event.target, self.facts)) and not await self.navigation.deeper(screen):
             self.tell("Too many screens are open; Esc goes back.")
 
     def _narrow_events(self, expression: str) -> None:
