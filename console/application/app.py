@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, fields
 from functools import partial
@@ -16,6 +16,7 @@ from textual import on
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.events import Event, InputEvent, Key, Paste
+from textual.message_pump import MessagePump
 from textual.widgets import Input
 from textual.worker import WorkerFailed
 
@@ -48,6 +49,8 @@ from screens.worker_calls import ask
 
 if TYPE_CHECKING:
     from textual.driver import Driver
+    from textual.screen import Screen
+    from textual.timer import Timer
 
     from console.application.code_dialogs import CodeDialogs
     from crypto_core.log.logbook import LogBook
@@ -235,6 +238,10 @@ class KeydeckApp(Actor, App[None]):
             return True
         return priority and isinstance(self.focused, CursorView) and await super()._check_bindings(key)
 
+    async def push_screen_wait(self, screen: Screen[Any] | str, *, mode: str | None = None) -> Any:
+        """Wait for an answer alone: a worker that ends in Textual's wait, for screens to go, ends the app."""
+        return await asyncio.shield(self.push_screen(screen, wait_for_dismiss=True, mode=mode))
+
     def on_key(self, event: Key) -> None:
         """A letter that no field took though one is there was typed before it was: it is the field's."""
         if event.is_printable and isinstance(self.focused, Input):
@@ -251,12 +258,9 @@ class KeydeckApp(Actor, App[None]):
             return
         if isinstance(event.target, NarrowedEventsRoute):
             self._narrow_events(event.target.filter)
-            return
-        if isinstance(event.target, EstateRoute):
-            self._work_in(event.target.estate)
-            return
-        screen = screen_for(event.target, self.facts)
-        if screen is not None and not await self.navigation.deeper(screen):
+        elif isinstance(event.target, EstateRoute):
+            self.do_context(f"estate {event.target.estate}")
+        elif (screen := screen_for(event.target, self.facts)) and not await self.navigation.deeper(screen):
             self.tell("Too many screens are open; Esc goes back.")
 
     def _narrow_events(self, expression: str) -> None:
@@ -411,11 +415,6 @@ class KeydeckApp(Actor, App[None]):
             return
         self._switch(ContextChange(**{kind: name.strip()}))
 
-    def _work_in(self, estate: str) -> None:
-        from screens.context import ContextChange
-
-        self._switch(ContextChange(estate=estate))
-
     def _switch(self, choice: ContextChange | None) -> None:
         contexts = self.facts.services.contexts
         if choice is None or contexts is None:
@@ -440,9 +439,6 @@ class KeydeckApp(Actor, App[None]):
         """Ctrl+C does not quit: an operator may only want to copy."""
         self.tell("q quits")
 
-    async def do_quit(self) -> None:
-        await self.action_quit()
-
     async def action_quit(self) -> None:
         """Leave at once; while this console works on a job or an incident's step, only if that is meant."""
         from screens.incidents.step_runs import runs_of
@@ -458,6 +454,8 @@ class KeydeckApp(Actor, App[None]):
             self._leave(True)
         else:
             self.push_screen(Leaving(jobs, actions), self._leave)
+
+    do_quit = action_quit
 
     def _leave(self, meant: bool | None) -> None:
         if meant:
@@ -489,13 +487,15 @@ class KeydeckApp(Actor, App[None]):
         self._close_messages_no_wait()
 
 
-def _going_to(name: str) -> Callable[[KeydeckApp], Awaitable[None]]:
-    async def go(self: KeydeckApp) -> None:
-        await self.navigation.go(name)
+def _set_timer(pump: MessagePump, *arguments: Any, **more: Any) -> Timer:
+    """Call late rather than never: if a time has passed at once, Textual skips it, or spins for ever."""
+    timer = _textuals(pump, *arguments, **more)
+    timer._skip = False  # noqa: SLF001 - no parameter leads there
+    return timer
 
-    return go
 
-
+_textuals = MessagePump.set_timer
+MessagePump.set_timer = _set_timer  # type: ignore[assignment,method-assign]
 for _name in NAMES:
     # Each main screen is gone to by its name.
-    setattr(KeydeckApp, f"do_{_name}", _going_to(_name))
+    setattr(KeydeckApp, f"do_{_name}", lambda self, name=_name: self.navigation.go(name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,9 @@ from textual.app import App
 from crypto_core.values.cancellation import Cancellation
 from crypto_core.values.errors import DatabaseUnreachableError
 from screens.blocking_calls import DaemonThreads, Failure
+from screens.help import Help
+from screens.keys.screen import KeysScreen
+from screens.widgets.question import Leaving
 from screens.worker_calls import PendingCall, ask
 from tests.screens.deck import LARGE, Deck, deck
 from tests.screens.stage import Stage
@@ -120,8 +124,6 @@ async def test_where_it_works_is_asked_again_by_itself() -> None:
 
 class Asking(App[None]):
     def on_mount(self) -> None:
-        import asyncio
-
         asyncio.get_running_loop().set_default_executor(DaemonThreads())
 
 
@@ -177,3 +179,38 @@ async def test_an_answer_for_a_widget_that_is_gone_is_lost() -> None:
             await pilot.pause()
         await pilot.pause()
     assert answers == []
+
+
+async def test_a_timer_whose_time_has_passed_before_it_is_waited_for_calls_at_once() -> None:
+    called: list[str] = []
+    async with deck() as d:
+        for seconds in (1e-9, -1):
+            d.app.set_timer(seconds, lambda: called.append("app"))
+            await d.settle()
+            d.app.screen.set_timer(seconds, lambda: called.append("screen"))
+            await d.settle()
+            assert called[-2:] == ["app", "screen"]
+
+
+async def test_a_worker_that_ends_while_another_context_is_entered_leaves_the_keys_heard(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    leaving, gone = asyncio.Event(), asyncio.Event()
+
+    async def leave(_: KeysScreen) -> None:
+        leaving.set()
+        await gone.wait()
+
+    async with deck(start="keys") as d:
+        await d.press("1")
+        monkeypatch.setattr(KeysScreen, "on_unmount", leave, raising=False)
+        d.app.call_later(d.app.navigation.start_over)
+        await leaving.wait()
+        worker = d.app.run_worker(d.app.push_screen_wait(Leaving((), {})), exit_on_error=False)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        worker.cancel()
+        gone.set()
+        await d.settle()
+        await d.press("escape", "question_mark")
+        assert isinstance(d.app.screen, Help)
