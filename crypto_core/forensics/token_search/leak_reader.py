@@ -18,6 +18,7 @@ import html
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from urllib.parse import unquote
 
 from crypto_core.database.tokens.token_patterns import LEAST_OF_A_TOKEN
@@ -51,8 +52,8 @@ class LeakedTokens:
     """The tokens of a text, each once with all its lines.
 
     Readings of the same place have one number. `is_list` is True where every line was taken for a token.
-    `silent_lines` are those, not empty, in which nothing was recognised; `unread_lines` those of them with a
-    word that is long enough to be a token.
+    `silent_lines` are those, not empty, in which nothing was recognised; `unread_lines` those in which
+    something else may be a token.
     """
 
     wanted: tuple[WantedToken, ...]
@@ -180,7 +181,8 @@ def _collect(content: str, reader: _Reader, collected: _Collected) -> bool:
             if len(collected.lines) > MOST_WANTED:
                 return True
         collected.silent += not any_found
-        collected.unread += not any_found and _LONG_WORD.search(line) is not None
+        rest = _WITH_DIGITS.search(_SHAPES.sub(" ", line)) if any_found else _LONG_WORD.search(line)
+        collected.unread += reader is _of_report and rest is not None
     return True
 
 
@@ -202,7 +204,8 @@ def _of_list(line: str, _: str) -> Iterator[_Readings] | None:
     if hash_of(token):
         return iter([(token,)])
     if known := list(_of_report(token, "")):
-        return iter([(*readings, token) for readings in known])
+        values = [word for word in _SET_TO.findall(token) if not _SHAPES.search(word)]
+        return chain(((*readings, token) for readings in known), filter(None, map(_readings, values)))
     return iter([(token, *(one for word in (token, *_SET_TO.findall(token)) for one in _readings(word)))])
 
 
@@ -253,6 +256,7 @@ def _readings(run: str, more: str = "") -> _Readings:
 
     The token may end before a sign in it, or go on with `more` in the next line.
     """
+    run, more = run[: MAX_TOKEN_BYTES + 1], more[:MAX_TOKEN_BYTES]
     find = _three_parts if run.startswith(_JWT) else lambda text: text.rstrip("-")
     whole, longer = find(run), find(run.rstrip("=") + more)
     ends = [end.start() for end in _ENDS.finditer(whole, LEAST_OF_A_TOKEN)][-_MOST_ENDS:]
@@ -280,7 +284,11 @@ _MOST_ENDS = 4
 _BROKEN_OFF = re.compile(r"[\s\"'+]*([A-Za-z0-9_.=-]+)")
 _ENCODED = re.compile(r"[A-Za-z0-9+/]{16,}|[A-Za-z0-9_-]{16,}")
 _SET_TO = re.compile(r"(?:^|[&?])[^=&?]*=([^&]+)")
-_LONG_WORD = re.compile(rf"[A-Za-z0-9_+/=-]{{{LEAST_OF_A_TOKEN + 1},}}")
+_LONG = rf"[A-Za-z0-9_+/=-]{{{LEAST_OF_A_TOKEN + 1},}}"
+_UNDECODED = "[\x00\ufffd]"
+_LONG_WORD = re.compile(rf"{_LONG}|{_UNDECODED}")
+_WITH_DIGITS = re.compile(rf"(?=[A-Za-z_+/=-]*[0-9]){_LONG}|{_UNDECODED}")
+"""Beside a token stand names, which are long as well."""
 _HASHES = re.compile(r"hashed_token[\"']?\s*[:=]\s*[\"']?([A-Za-z0-9+/]{43}=)")
 _FIELDS = re.compile(rf'"(?:[Ss]ecret|[Rr]aw)"\s*:\s*"([^"\\\s]{{{_LEAST_BY_FIELD},{MAX_TOKEN_BYTES}}})"')
 

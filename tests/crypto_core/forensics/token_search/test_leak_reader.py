@@ -177,6 +177,24 @@ def test_no_way_of_leaking_makes_a_token_pass_for_read(token: str) -> None:
                 assert token in looked_for or leak.unread, (name, written)
 
 
+@pytest.mark.parametrize(
+    ("text", "unread"),
+    [
+        (f"A={CANARY} B='{OPAQUE}'", 1),
+        (f"x,{CANARY},{OPAQUE}\nx,{CANARY},none", 1),
+        (f"curl -H 'Authorization: Bearer {CANARY}'", 0),
+        (f"'{CANARY}'\nZ\0m\0\x009\0v", 1),
+        (f"access_token={CANARY}&other={OPAQUE}", 0),
+        (f"{CANARY}\nnone", 0),
+    ],
+)
+def test_what_else_in_a_text_may_be_a_token_is_counted(text: str, unread: int) -> None:
+    leak = read(text)
+    assert leak.unread_lines == unread
+    looked_for = [one.token.reveal() for one in leak.wanted if one.token is not None]
+    assert (OPAQUE in looked_for) is ("&" in text)
+
+
 def read_all(text: str) -> LeakedTokens:
     """`read`, and where no token is told in a text, nothing of it is."""
     try:
