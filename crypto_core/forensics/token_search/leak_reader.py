@@ -6,7 +6,7 @@ times, in base64 and over the end of a line; and by the fields of gitleaks ("Sec
 GitHub's alerts ("secret") and GitHub's audit log ("hashed_token"). No message repeats what was read.
 
 What was written on to a token can't always be told from it. A place where a token stands has several readings
-then, and is held by the rows of any.
+then, and is held by the rows of any. Only where each line is one word alone is all of a text known.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ import hashlib
 import html
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from itertools import chain
+from itertools import chain, pairwise
 from urllib.parse import unquote
 
 from crypto_core.database.tokens.token_patterns import LEAST_OF_A_TOKEN
@@ -52,8 +53,8 @@ class LeakedTokens:
     """The tokens of a text, each once with all its lines.
 
     Readings of the same place have one number. `is_list` is True where every line was taken for a token.
-    `silent_lines` are those, not empty, in which nothing was recognised; `unread_lines` those in which
-    something else may be a token.
+    `silent_lines` are those, not empty, in which nothing was recognised; `unread_lines` those that may hold
+    something else.
     """
 
     wanted: tuple[WantedToken, ...]
@@ -87,7 +88,8 @@ class LeakedTokens:
         words = "leaked tokens" if hashes else "a leaked token"
         if hashes == len(self.wanted):
             words = "GitHub's hashed_token"
-        return ". ".join(filter(None, (f"{words}: {summary}", self.remark)))
+        left = " ".join(filter(None, (self.remark, self.unread)))
+        return ". ".join(filter(None, (f"{words}: {summary}", left)))
 
 
 def leaked_tokens(leaked: Secret | Sequence[str]) -> LeakedTokens:
@@ -112,9 +114,9 @@ def _read(text: Secret) -> tuple[LeakedTokens, str]:
     """What was found, and what is wrong with it; the text itself does not leave this function."""
     content = _decoded(text)
     collected = _Collected()
-    for is_list, reader in ((True, _of_list), (False, _of_report)):
+    for is_list, reader, is_known in ((True, _of_list, _is_word), (False, _of_report, _is_short)):
         collected = _Collected()
-        whole = _collect(content, reader, collected)
+        whole = _collect(content, reader, is_known, collected)
         if whole or not is_list:
             break
     nothing = LeakedTokens((), is_list, collected.silent, collected.unread)
@@ -165,10 +167,14 @@ class _Collected:
         )
 
 
-def _collect(content: str, reader: _Reader, collected: _Collected) -> bool:
-    """Read line by line; returns whether the reader knew what each line is, and ends where it doesn't."""
-    lines = content.split("\n")
-    for number, (line, following) in enumerate(zip(lines, [*lines[1:], ""], strict=True), 1):
+def _collect(
+    content: str, reader: _Reader, is_known: Callable[[str, str], bool], collected: _Collected
+) -> bool:
+    """Read line by line; returns whether the reader knew what each line is, and ends where it doesn't.
+
+    `is_known` says of a line and the one after it whether nothing else can be in it.
+    """
+    for number, (line, following) in enumerate(pairwise(chain(content.split("\n"), ("",))), 1):
         if not line.strip():
             continue
         found = reader(line, following)
@@ -181,8 +187,7 @@ def _collect(content: str, reader: _Reader, collected: _Collected) -> bool:
             if len(collected.lines) > MOST_WANTED:
                 return True
         collected.silent += not any_found
-        rest = _WITH_DIGITS.search(_SHAPES.sub(" ", line)) if any_found else _LONG_WORD.search(line)
-        collected.unread += reader is _of_report and rest is not None
+        collected.unread += not is_known(line, following)
     return True
 
 
@@ -194,7 +199,7 @@ def _issuer(token: Secret | None) -> str:
     return "github" if token is None else classify(token.reveal()).provider or ""
 
 
-def _of_list(line: str, _: str) -> Iterator[_Readings] | None:
+def _of_list(line: str, following: str) -> Iterator[_Readings] | None:
     """The one token of a line, none of a short word; None for a line that is something else."""
     token = pasted(line)
     if why_not_wanted(token) or (_STRUCTURE.search(token) and not hash_of(token)):
@@ -203,10 +208,28 @@ def _of_list(line: str, _: str) -> Iterator[_Readings] | None:
         return iter(())
     if hash_of(token):
         return iter([(token,)])
-    if known := list(_of_report(token, "")):
-        values = [word for word in _SET_TO.findall(token) if not _SHAPES.search(word)]
-        return chain(((*readings, token) for readings in known), filter(None, map(_readings, values)))
-    return iter([(token, *(one for word in (token, *_SET_TO.findall(token)) for one in _readings(word)))])
+    known = list(_of_report(token, following))
+    values = [word for word in _SET_TO.findall(token) if not _SHAPES.search(word)]
+    opaque = [readings for word in (values if known else values or [token]) if (readings := _opaque(word))]
+    return chain(((*readings, token) for readings in known), ((*readings, token) for readings in opaque))
+
+
+def _is_word(line: str, following: str) -> bool:
+    """Whether a line of a list is one token alone, or a name that is set to one, or too short for any."""
+    token = pasted(line)
+    if len(token) <= LEAST_OF_A_TOKEN or hash_of(token):
+        return True
+    named = _ASSIGNED.fullmatch(token)
+    value = named[1] if named else token
+    is_shape = _SHAPES.fullmatch(value) is not None
+    # It may be broken off at the end of its line.
+    is_whole = not is_shape or not (after := pasted(following)) or "=" in after or _SHAPES.match(after)
+    few = len(_ENDS.findall(value.rpartition(".")[2] if value.startswith(_JWT) else value)) <= _MOST_ENDS
+    return bool(few and is_whole and (is_shape or _OPAQUE.fullmatch(value)) and len([*_forms(value)]) == 1)
+
+
+def _is_short(line: str, _: str) -> bool:
+    return _LONG_WORD.search(line) is None
 
 
 _STRUCTURE = re.compile(r"[][{}()<>\"'`,;:%\\]|^[#/]")
@@ -215,30 +238,38 @@ _STRUCTURE = re.compile(r"[][{}()<>\"'`,;:%\\]|^[#/]")
 
 def _of_report(line: str, following: str) -> Iterator[_Readings]:
     """Whatever in a line is told for a token by its beginning or by its field."""
-    text = _unescaped(line)
-    more = _BROKEN_OFF.match(_unescaped(following))
+    text = _plain(line)
+    more = _BROKEN_OFF.match(_plain(following))
     for form in _forms(text):
         for match in _SHAPES.finditer(form):
-            at_end = more is not None and not form[match.end() :].strip(" \r=\\\"'+")
-            if readings := _readings(match[0], more[1] if at_end and more else ""):
+            goes_on = more is not None and _AT_END.match(form, match.end())
+            if readings := _readings(match[0], more[1] if more and goes_on else ""):
                 yield readings
     if "secret" in text or "Secret" in text or "aw" in text or "hashed_token" in text:
         yield from _by_field(text)
 
 
 def _forms(text: str) -> Iterator[str]:
-    """A line, as it reads without the escapes of URLs and of HTML, and what its words are the base64 of."""
+    """A text, and what its words are the base64 of."""
     yield text
-    if ("%" in text or "&" in text) and (plain := html.unescape(unquote(text))) != text:
-        yield plain
-    for word in _ENCODED.findall(text):
-        letters = b"-_" if "-" in word or "_" in word else None
+    for word in _ENCODED.finditer(text):
+        letters = b"-_" if "-" in word[0] or "_" in word[0] else None
         try:
-            inner = base64.b64decode(word + "==", letters)
+            inner = base64.b64decode(word[0] + "==", letters)
         except (binascii.Error, ValueError):
             continue
         if inner.isascii():
             yield inner.decode()
+
+
+def _opaque(word: str) -> _Readings:
+    """What a word with no known beginning may be: itself, or what stands before or behind a sign in it."""
+    ends = list(_ENDS.finditer(word, 0, MAX_TOKEN_BYTES))[-_MOST_ENDS:]
+    return _kept(word, *(word[: end.start()] for end in ends), *(word[end.end() :] for end in ends))
+
+
+def _kept(*readings: str) -> _Readings:
+    return tuple(dict.fromkeys(one for one in readings if LEAST_OF_A_TOKEN < len(one) <= MAX_TOKEN_BYTES))
 
 
 def _by_field(text: str) -> Iterator[_Readings]:
@@ -260,8 +291,7 @@ def _readings(run: str, more: str = "") -> _Readings:
     find = _three_parts if run.startswith(_JWT) else lambda text: text.rstrip("-")
     whole, longer = find(run), find(run.rstrip("=") + more)
     ends = [end.start() for end in _ENDS.finditer(whole, LEAST_OF_A_TOKEN)][-_MOST_ENDS:]
-    found = (whole, longer, *(find(whole[:end]) for end in reversed(ends)))
-    return tuple(dict.fromkeys(one for one in found if LEAST_OF_A_TOKEN < len(one) <= MAX_TOKEN_BYTES))
+    return _kept(whole, longer, whole.replace("=3D", "="), *(find(whole[:end]) for end in reversed(ends)))
 
 
 def _three_parts(run: str) -> str:
@@ -280,15 +310,15 @@ _JWT = "eyJ"
 """RFC 7519: JSON in base64. Atlassian's OAuth 2.0 tokens are such."""
 _SHAPES = re.compile("|".join((*map(_shape, ISSUERS.values()), rf"{_JWT}[A-Za-z0-9_.-]{_MANY}")))
 _ENDS = re.compile(r"[._=-]")
-_MOST_ENDS = 4
-_BROKEN_OFF = re.compile(r"[\s\"'+]*([A-Za-z0-9_.=-]+)")
+_MOST_ENDS = 16
+_AT_END = re.compile(r"[ \r=\\\"'+]*\Z")
+_BROKEN_OFF = re.compile(r"[\s\"'+>|]*([A-Za-z0-9_.=-]+)")
 _ENCODED = re.compile(r"[A-Za-z0-9+/]{16,}|[A-Za-z0-9_-]{16,}")
 _SET_TO = re.compile(r"(?:^|[&?])[^=&?]*=([^&]+)")
-_LONG = rf"[A-Za-z0-9_+/=-]{{{LEAST_OF_A_TOKEN + 1},}}"
-_UNDECODED = "[\x00\ufffd]"
-_LONG_WORD = re.compile(rf"{_LONG}|{_UNDECODED}")
-_WITH_DIGITS = re.compile(rf"(?=[A-Za-z_+/=-]*[0-9]){_LONG}|{_UNDECODED}")
-"""Beside a token stand names, which are long as well."""
+_ASSIGNED = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=(.+)")
+_OPAQUE = re.compile(r"[A-Za-z0-9_-]+=*")
+_LONG_WORD = re.compile(rf"[A-Za-z0-9_+/=-]{{{LEAST_OF_A_TOKEN + 1},}}|[\x00\ufffd]")
+_INVISIBLE = re.compile("[\xad\u200b-\u200d\u2060\ufeff]|\x1b\\[[0-9;]*[A-Za-z]")
 _HASHES = re.compile(r"hashed_token[\"']?\s*[:=]\s*[\"']?([A-Za-z0-9+/]{43}=)")
 _FIELDS = re.compile(rf'"(?:[Ss]ecret|[Rr]aw)"\s*:\s*"([^"\\\s]{{{_LEAST_BY_FIELD},{MAX_TOKEN_BYTES}}})"')
 
@@ -296,13 +326,18 @@ _ESCAPES = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|(.))")
 _LETTERS = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f", "/": "/", '"': '"', "'": "'", "\\": "\\"}
 
 
-def _unescaped(line: str) -> str:
-    """A line without the escapes of JSON and of programs, however often they were put in."""
+def _plain(line: str) -> str:
+    """A line without the escapes of programs, however often put in, of URLs, of HTML and of terminals."""
     for _ in range(_LEVELS):
         if "\\" not in line:
             break
         line = _ESCAPES.sub(_letter, line)
-    return line
+    if "%" in line:
+        line = unquote(line)
+    if "&" in line:
+        with suppress(ValueError):  # a reference by a number of thousands of digits
+            line = html.unescape(line)
+    return line if line.isascii() and "\x1b" not in line else _INVISIBLE.sub("", line)
 
 
 def _letter(escape: re.Match[str]) -> str:

@@ -279,7 +279,7 @@ class TokenSearch:
                 if any(compare_digest(token.token, sha256) for sha256 in hashes)
             )
             if rows:
-                found[one.number] = rows
+                found[one.number] = (*found.get(one.number, ()), *rows)
         return found
 
     def _look_at_old(
