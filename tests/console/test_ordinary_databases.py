@@ -33,9 +33,7 @@ from tests.console.test_incident_key_flows import NEW_TOKEN, UNPROVED, keydeck, 
 from tests.console.test_standby import SAID
 from tests.crypto_core.keys.changes.test_blocking import refused
 from tests.crypto_core.keys.changes.test_policies import ACCOUNT, ON_CALL, PLATFORM, policy, statement
-from tests.pgbouncer import pgbouncer
-from tests.pgbouncer import program as pgbouncer_program
-from tests.pooler import pooler
+from tests.pgbouncer import needs_pgbouncer, pgbouncer
 from tests.standby import administer, standby_of
 
 WORDS = "Schlüssel… — “日本” 😀 \\u2026"
@@ -70,14 +68,14 @@ class Cell:
 CELLS = (
     Cell("UTF8", ignoring_case=True),
     Cell("UTF8", audited=True, pooled=True, standby=True, default_policy=True),
-    Cell("SQL_ASCII", pooled=True, standby=True, default_policy=True),
     Cell("LATIN1", audited=True, pooled=True, standby=True, default_policy=True),
     Cell("LATIN1", ignoring_case=True),
-    Cell("SQL_ASCII", audited=True),
-    Cell("WIN1252", ignoring_case=True, audited=True, pooled=True, default_policy=True),
-    Cell("WIN1252", standby=True),
     Cell("EUC_JP", ignoring_case=True, pooled=True, standby=True),
     Cell("EUC_JP", audited=True, default_policy=True),
+    Cell("WIN1252", ignoring_case=True, audited=True, pooled=True, default_policy=True),
+    Cell("WIN1252", standby=True),
+    Cell("SQL_ASCII", pooled=True, standby=True, default_policy=True),
+    Cell("SQL_ASCII", audited=True),
 )
 AUDIT = """
 CREATE TABLE audit (id text); REVOKE ALL ON audit FROM operator;
@@ -140,8 +138,7 @@ class Estate:
     def use(self, url: str) -> None:
         """Let commands reach a server as the cell has it."""
         if self.cell.pooled:
-            between = pgbouncer(url) if pgbouncer_program() else pooler(url)
-            url = self.parts.enter_context(between).url(url)
+            url = self.parts.enter_context(pgbouncer(url)).url(url)
         self.patch.setenv("DATABASE_URL", url)
 
     def run(self, *statements: str, **values: str) -> None:
@@ -160,7 +157,7 @@ class Estate:
         self.use(self.sandbox.database_url)
 
 
-@pytest.fixture(params=CELLS, ids=str)
+@pytest.fixture(params=[pytest.param(c, marks=needs_pgbouncer if c.pooled else (), id=str(c)) for c in CELLS])
 def estate(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[Estate]:
@@ -195,7 +192,7 @@ def test_every_two_values_that_can_stand_together_do_so_in_a_cell() -> None:
 
 
 @pytest.mark.slow(100)
-@pytest.mark.quick(0, deep=3)
+@pytest.mark.quick(0, deep=4)
 def test_the_worst_day_ends_well_on_any_estate(
     estate: Estate, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
