@@ -1,12 +1,12 @@
 """Finds tokens in whatever they leaked in: lists, settings, CSV, logs, dumps, the reports of secret scanners.
 
 Where every line is one word that can be a token or be set to one, each line has one. In any other text tokens
-are told by the beginnings that their providers give them, also within JSON, in text that was escaped several
-times, in base64 and over the end of a line; and by the fields of gitleaks ("Secret"), trufflehog ("Raw"),
-GitHub's alerts ("secret") and GitHub's audit log ("hashed_token"). No message repeats what was read.
+are recognised by the beginnings that their providers give them, also within JSON, in text that was escaped
+several times, in base64 and across the end of a line; and by the fields of gitleaks ("Secret"), trufflehog
+("Raw"), GitHub's alerts ("secret") and GitHub's audit log ("hashed_token"). No message repeats what was read.
 
-What was written on to a token can't always be told from it. A place where a token stands has several readings
-then, and is held by the rows of any. Only where each line is one word alone is all of a text known.
+Where a token ends isn't always clear, as in `ghp_…_backup`. Its place has several readings then, and rows that
+hold any of them count. Only a text with one word a line is read in full.
 """
 
 from __future__ import annotations
@@ -64,23 +64,19 @@ class LeakedTokens:
 
     @property
     def unread(self) -> str:
-        """What keeps a search for these tokens from proving anything of the text, "" for nothing."""
+        """Why a search for these tokens proves nothing about the whole text, "" where it does."""
         if not self.unread_lines:
             return ""
-        return f"{counted(self.unread_lines, 'line')} may hold a token that was not recognised."
+        lines = counted(self.unread_lines, "line")
+        return f"{lines} may hold a token that was not recognised: only a list of tokens is read in full."
 
     @property
     def remark(self) -> str:
-        """What of the text was not looked for, "" for nothing."""
-        if not self.silent_lines:
+        """Which lines of a list were not looked for, "" for none."""
+        if not (self.is_list and self.silent_lines):
             return ""
         lines = counted(self.silent_lines, "line")
-        if self.is_list:
-            return f"{lines} not looked for: {LEAST_OF_A_TOKEN} characters or fewer are no token."
-        return (
-            f"{lines} held nothing that begins like a provider's token. "
-            "Others are recognised only where each line is one token."
-        )
+        return f"{lines} not looked for: {LEAST_OF_A_TOKEN} characters or fewer are no token."
 
     def found_by(self, summary: str) -> str:
         """Return how tokens were found, by a search's summary, as an incident keeps it."""
@@ -237,7 +233,7 @@ _STRUCTURE = re.compile(r"[][{}()<>\"'`,;:%\\]|^[#/]")
 
 
 def _of_report(line: str, following: str) -> Iterator[_Readings]:
-    """Whatever in a line is told for a token by its beginning or by its field."""
+    """Whatever in a line has the beginning of a token or stands in a field for one."""
     text = _plain(line)
     more = _BROKEN_OFF.match(_plain(following))
     for form in _forms(text):

@@ -34,12 +34,10 @@ def seen(state: CheckState, *lines: str, done: int = 0, total: int = 0) -> Check
     return CheckResult(state, lines, done, total, datetime.now(UTC))
 
 
-def _counted(number: int, notes: tuple[str, ...]) -> CheckResult:
+def _counted(number: int) -> CheckResult:
     if not number:
-        return seen(CheckState.FAILED, "No tokens in scope.", *listed(notes))
-    return seen(
-        CheckState.PASSED, f"{counted(number, 'token')} in scope.", *listed(notes), done=number, total=number
-    )
+        return seen(CheckState.FAILED, "No tokens in scope.")
+    return seen(CheckState.PASSED, f"{counted(number, 'token')} in scope.", done=number, total=number)
 
 
 def tokens_open(situation: Situation) -> CheckResult:
@@ -75,15 +73,15 @@ class TokenChecks:
         try:
             if incident.scope.database:
                 with self._open(incident.scope.database) as database:
-                    return _counted(database.tokens(), ())
+                    return _counted(database.tokens())
             found = self._baseline.scoped.resolve(incident, cancelled=situation.cancelled)
         except (RefusedError, SettingsError, InvalidFilterError) as error:
             return seen(CheckState.FAILED, str(error))
+        if not found.failed and (found.missing or found.over):
+            return seen(CheckState.FAILED, *listed(found.gaps), total=len(found.refs) + found.over)
         if found.failed or found.notes:
             return seen(CheckState.UNKNOWN, *listed(found.gaps))
-        if found.missing or found.over:
-            return seen(CheckState.FAILED, *listed(found.gaps), total=len(found.refs) + found.over)
-        return self._with_outside(_counted(len(found.refs), found.notes), situation, found.refs)
+        return self._with_outside(_counted(len(found.refs)), situation, found.refs)
 
     def _with_outside(
         self, counted_: CheckResult, situation: Situation, refs: Sequence[TokenRef]

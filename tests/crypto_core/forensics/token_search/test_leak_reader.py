@@ -208,7 +208,7 @@ def test_each_value_of_a_line_is_a_place_of_its_own() -> None:
 
 
 def read_all(text: str) -> LeakedTokens:
-    """`read`, and where no token is told in a text, nothing of it is."""
+    """`read`; a text in which no token is recognised counts as unread."""
     try:
         return read(text)
     except InvalidTokenError:
