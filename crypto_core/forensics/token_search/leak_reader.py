@@ -5,8 +5,8 @@ are recognised by the beginnings that their providers give them, also within JSO
 several times, in base64 and across the end of a line; and by the fields of gitleaks ("Secret"), trufflehog
 ("Raw"), GitHub's alerts ("secret") and GitHub's audit log ("hashed_token"). No message repeats what was read.
 
-Where a token ends isn't always clear, as in `ghp_…_backup`. Its place has several readings then, and rows that
-hold any of them count. Only a text with one word a line is read in full.
+Where a token ends isn't always clear, as in `ghp_…_backup`. Its place has several readings then, and rows
+that hold any of them count. Only a text with one word a line is read in full.
 """
 
 from __future__ import annotations
