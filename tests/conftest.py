@@ -32,13 +32,34 @@ from crypto_core.providers.endpoints import Endpoints
 from crypto_core.reencryption.bulk import engine as bulk_engine
 from crypto_core.values.errors import MissingSchemaError
 from crypto_core.values.references import TokenRef
-from tests import lanes, made_once, own_path
+from tests import costs, drawn, lanes, made_once, own_path
 
 CONNECTIONS = 120
 ROOM_IN_MEMORY = 4 << 30
+SEED = 1
+"""Of the order of tests in each run that gives none."""
 
 made_once.share()
 own_path.keep()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--costs", type=Path, metavar="FILE", help="Write each test's processor seconds, as JSON."
+    )
+    parser.addoption("--drawn", action="store_true", help="Of deep tests run what the last commit draws.")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Share tests out evenly, in the same order each time, unless a run asks for something else.
+
+    Here and not in pyproject.toml: tests run without pytest-xdist and pytest-randomly as well.
+    """
+    if getattr(config.option, "dist", None) == "no":
+        config.option.dist = "worksteal" if config.option.numprocesses else "no"
+    if getattr(config.option, "randomly_seed", None) == "default":
+        config.option.randomly_seed = SEED
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -47,6 +68,11 @@ def pytest_configure(config: pytest.Config) -> None:
     gc.set_threshold(100_000, 20, 100)  # all that is imported and collected lives to the end
     lanes.choose(config)
     config.pluginmanager.register(_SlowOnesFirst())
+    if config.getoption("--drawn"):
+        drawn.of_run()  # before other processes of the run begin
+    is_lane = _is_whole(config) and not config.option.keyword and not config.getoption("--drawn")
+    lane = lanes.lane_of(config).value if is_lane else None
+    config.pluginmanager.register(costs.Costs(lane, config.getoption("--costs")))
     _keep_compiled()
     _keep_in_memory()
     if hasattr(config, "workerinput"):
@@ -54,9 +80,10 @@ def pytest_configure(config: pytest.Config) -> None:
         _begin_elsewhere(config, **config.workerinput)
 
 
-def pytest_report_header(config: pytest.Config) -> str | None:
+def pytest_report_header(config: pytest.Config) -> list[str]:
     is_fixed = lanes.lane_of(config) is lanes.Lane.DEFAULT
-    return None if is_fixed else f"Using --hypothesis-seed={config.option.hypothesis_seed}"
+    seed = [] if is_fixed else [f"Using --hypothesis-seed={config.option.hypothesis_seed}"]
+    return [*seed, *([str(drawn.of_run())] if config.getoption("--drawn") else [])]
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -72,6 +99,8 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     lanes.mark_and_choose(config, items)
+    if config.getoption("--drawn"):
+        drawn.leave_out(config, items)
 
 
 class _SlowOnesFirst:
@@ -107,12 +136,18 @@ def _begin_elsewhere(config: pytest.Config, *, workerid: str, workercount: int, 
 
     The order in which tests run comes from the seed alone.
     """
-    whole = [config.rootpath / path for path in config.getini("testpaths")]
-    if [config.rootpath / path for path in config.args] != whole or not config.option.randomly_reorganize:
+    if not _is_whole(config) or not getattr(config.option, "randomly_reorganize", False):
         return
+    whole = [config.rootpath / path for path in config.getini("testpaths")]
     modules = sorted(str(path) for folder in whole for path in folder.rglob("test_*.py"))
     first = len(modules) * int(workerid.removeprefix("gw")) // workercount
     config.args = [*modules[first:], *modules[:first]]
+
+
+def _is_whole(config: pytest.Config) -> bool:
+    """Whether all modules are collected, and not those that a run names."""
+    whole = [config.rootpath / path for path in config.getini("testpaths")]
+    return [config.rootpath / path for path in config.args] == whole
 
 
 def _keep_in_memory() -> None:
@@ -125,6 +160,7 @@ def _keep_in_memory() -> None:
         os.environ["TMPDIR"] = tempfile.tempdir = str(memory)
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Three processes for each core: tests wait for servers, screens and leases as long as they compute."""
     return 3 * (os.cpu_count() or 1)
