@@ -15,6 +15,8 @@ Answer = tuple[int, Mapping[str, str], bytes]
 @dataclass(frozen=True, slots=True)
 class Asked:
     method: str
+    path: str
+    """With its query."""
     headers: Mapping[str, str]
     body: bytes
 
@@ -26,7 +28,7 @@ def answering(answer: Callable[[Asked], Answer]) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             asked = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            status, headers, body = answer(Asked(self.command, self.headers, asked))
+            status, headers, body = answer(Asked(self.command, self.path, self.headers, asked))
             self.send_response(status)
             for name, value in {**headers, "Content-Length": str(len(body))}.items():
                 self.send_header(name, value)

@@ -289,7 +289,7 @@ class TrinoServer(EngineServer):
 
     def _page(self, parameters: dict[str, Any]) -> Mapping[str, Any]:
         start = int(parameters.get("NextToken", 0))
-        some = self._results[start : start + min(self.page, parameters["MaxResults"])]
+        some = self._results[start : start + min(self.page, int(parameters["MaxResults"]))]
         names = list(self._results[0]) if self._results else ["eventid"]
         written: list[list[str | None]] = [] if start else [[*names]]
         written += [list(row.values()) for row in some]
