@@ -51,11 +51,22 @@ class Costs:
         self._began = monotonic()
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, Any]:
+    def pytest_runtest_protocol(
+        self, item: pytest.Item, nextitem: pytest.Item | None
+    ) -> Generator[None, Any, Any]:
         before = processor_seconds()
         done = yield
-        self.tests[item.nodeid] = processor_seconds() - before
+        if nextitem is not None:  # behind the last test PostgreSQL ends
+            self.tests[item.nodeid] = processor_seconds() - before
         return done
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, Any]:
+        before = processor_seconds()
+        try:
+            return (yield)
+        finally:
+            self.tests[item.nodeid] = processor_seconds() - before
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:

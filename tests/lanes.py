@@ -1,7 +1,7 @@
 """Three lanes of tests: what each change is tried by within minutes, what takes longer, marked `deep`, and
 what draws worlds by the thousand or plays whole incidents in every variant, marked `long`.
 
-Properties are tried with at most 25 examples in the default lane, the same in every run; with 100 in the deep
+Properties are tried with at most 10 examples in the default lane, the same in every run; with 100 in the deep
 one and with all that they ask for in the long one, by a seed of the run's own, which is printed.
 
 A test with many costly cases says how many of them a lane has: `@pytest.mark.quick(2)` leaves two to the
@@ -24,7 +24,7 @@ import pytest
 from _pytest.mark.expression import Expression
 from hypothesis import is_hypothesis_test, settings
 
-EXAMPLES = 25
+EXAMPLES = 10
 """Of a property in the default lane, unless it asks for fewer."""
 DEEP_EXAMPLES = 100
 """Of a property in the deep lane, unless it asks for fewer."""

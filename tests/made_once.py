@@ -81,7 +81,7 @@ def _signatures_of_handlers() -> None:
 
 def _compiled_statements() -> None:
     """Each test has engines of its own, for the same PostgreSQL and like stores: one compiles for all."""
-    shared: Any = LRUCache(1_000)
+    shared: Any = LRUCache(10_000)
 
     @event.listens_for(Engine, "engine_connect")
     def connected(connection: Connection) -> None:

@@ -50,8 +50,8 @@ def test_a_deep_test_is_never_in_a_module_that_the_deep_lane_leaves_out(tmp_path
 def test_properties_are_tried_alike_in_every_run_of_the_default_lane(pytestconfig: pytest.Config) -> None:
     lane = lanes.lane_of(pytestconfig)
     assert settings.default.derandomize is (lane is Lane.DEFAULT)
-    of_lane = {Lane.DEFAULT: (lanes.EXAMPLES, 20, 25), Lane.DEEP: (lanes.DEEP_EXAMPLES, 100, 60)}
-    found = (lanes.examples(400), lanes.examples(400, quick=20), lanes.examples(400, deep=60))
+    of_lane = {Lane.DEFAULT: (lanes.EXAMPLES, 5, lanes.EXAMPLES), Lane.DEEP: (lanes.DEEP_EXAMPLES, 100, 60)}
+    found = (lanes.examples(400), lanes.examples(400, quick=5), lanes.examples(400, deep=60))
     assert found == of_lane.get(lane, (400, 400, 400))
     assert lanes.examples(10) == 10
 

@@ -8,8 +8,8 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import closing, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext
 from datetime import timedelta
 from importlib import metadata, resources
 from threading import Thread
@@ -34,6 +34,7 @@ PORT = 9464
 NAMES = ("pull", "findings", "census", *(name for one in manifests() for name in one.duties), "notices")
 GRACE_SECONDS = 1.5
 """How long duties have to end after a signal."""
+_ENDING = {signal.SIGTERM, signal.SIGINT}
 _PRINTED = {"systemd": "unit", "kubernetes": "manifest"}
 
 
@@ -152,10 +153,9 @@ def _watch(
         watcher = Watcher(duties, work, services.state_engine, say)
         if address is None:
             return 0 if watcher.run_once() else 3
-        signals = _held_back()
-        with serving(*address, core.registry, metrics, names) as url:
+        with _held_back(), serving(*address, core.registry, metrics, names) as url:
             say(f"Metrics: {url}/metrics. {', '.join(f'{d.name} every {s:g} s' for d, s in duties.items())}.")
-            _run_until_told(watcher, stop.set, signals)
+            _run_until_told(watcher, stop.set)
     return 0
 
 
@@ -169,18 +169,22 @@ def _may_tell(told: NotifySettings) -> bool:
     return True
 
 
-def _held_back() -> set[signal.Signals]:
-    """Hold back the signals that end the service, for every thread that is begun from now on."""
-    signals = {signal.SIGTERM, signal.SIGINT}
-    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-    return signals
+@contextmanager
+def _held_back() -> Iterator[None]:
+    """Hold back what ends the service, for every thread that is begun from now on, unless it fails."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        yield
+    except BaseException:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        raise
 
 
-def _run_until_told(watcher: Watcher, stop: Callable[[], None], signals: set[signal.Signals]) -> None:
+def _run_until_told(watcher: Watcher, stop: Callable[[], None]) -> None:
     """Run until a signal comes; what then hangs is not waited for."""
     running = Thread(target=watcher.run, name="keydeck-watch", daemon=True)
     running.start()
-    signal.sigwait(signals)
+    signal.sigwait(_ENDING)
     say("Stopping.")
     Thread(target=_insist, daemon=True).start()
     stop()

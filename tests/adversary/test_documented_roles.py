@@ -79,6 +79,7 @@ def played(services: Container, world: World, superuser: Engine, platform: Engin
         yield Played(ground, services, engines, may)
 
 
+@pytest.mark.deep
 def test_what_each_role_may_do_is_what_is_documented(played: Played) -> None:
     assert played.ground.empty() == [], "there is nothing to change"
     assert {str(table) for table in metadata.tables.values()} < played.ground.tables.keys()

@@ -200,7 +200,7 @@ def test_a_rewritten_plan_is_neither_shown_for_approval_nor_approved(
     assert left(services, world) < 19
 
 
-@pytest.mark.quick(1)
+@pytest.mark.deep
 @pytest.mark.parametrize("signed", [False, True])
 def test_what_was_approved_as_one_token_lets_nothing_else_run(
     attack: Attack, services: Container, world: World, request: pytest.FixtureRequest, signed: bool
@@ -304,6 +304,7 @@ def shared_state(
     databases.drop(f"{name}_production")
 
 
+@pytest.mark.deep
 def test_an_approval_for_staging_is_none_for_production(
     attack: Attack, shared_state: Callable[[str], None], sandbox: Sandbox, new_key: Callable[[], str]
 ) -> None:
@@ -478,7 +479,7 @@ def test_a_moment_at_which_ben_signed_something_else_approves_nothing(
     disabling.true_approval_goes_through(request)
 
 
-@pytest.mark.quick(1)
+@pytest.mark.deep
 @pytest.mark.parametrize(
     "changes",
     [
@@ -502,6 +503,7 @@ def test_an_imported_file_with_an_invented_event_turns_nothing(
     disabling.true_approval_goes_through(request)
 
 
+@pytest.mark.deep
 def test_an_import_over_a_delivered_event_takes_no_approval_away(
     disabling: Disabling, sandbox: Sandbox, tmp_path: Path
 ) -> None:
@@ -566,7 +568,7 @@ def test_who_asks_in_anothers_name_has_no_request(
     assert f"{BENS_ARN}'s request is not delivered yet" in ran.stderr
 
 
-@pytest.mark.quick(1)
+@pytest.mark.deep
 @pytest.mark.parametrize("other", ["request", "digest", "database", "purpose", "more", "key"])
 def test_a_call_for_anything_else_approves_nothing(
     disabling: Disabling, new_key: Callable[[], str], other: str
@@ -611,6 +613,7 @@ def test_an_approval_that_was_denied_or_used_is_not_brought_back_by_sql(disablin
     disabling.refused("By CloudTrail: It was used before", code=2)
 
 
+@pytest.mark.deep
 def test_a_clock_that_goes_back_makes_no_approval_last_longer(disabling: Disabling, sandbox: Sandbox) -> None:
     request = disabling.ask()
     assert disabling.attack.approve(request).exit_code == 0
@@ -624,6 +627,7 @@ def test_a_clock_that_goes_back_makes_no_approval_last_longer(disabling: Disabli
     assert "By CloudTrail: By AWS's clock it expired at" in ran.stderr
 
 
+@pytest.mark.deep
 def test_a_false_sts_makes_nobody_a_second_person(disabling: Disabling, false_sts: str) -> None:
     request = disabling.ask()
     attack = disabling.attack
@@ -642,6 +646,7 @@ def test_a_false_sts_makes_nobody_a_second_person(disabling: Disabling, false_st
     disabling.true_approval_goes_through(request)
 
 
+@pytest.mark.deep
 def test_where_cloudtrail_cannot_be_asked_nothing_is_done_and_the_permission_is_named(
     disabling: Disabling, sandbox: Sandbox
 ) -> None:

@@ -109,6 +109,7 @@ def approve(container: Container, error: ApprovalNeededError) -> None:
     book.decide(waiting, approve=True)
 
 
+@pytest.mark.deep
 def test_tokens_and_backups_wait_for_it_too_however_few(
     acting: Callable[[str], None], services: Container, world: World, stored: Callable[..., str]
 ) -> None:

@@ -100,6 +100,7 @@ def test_a_database_that_is_down_exits_3_and_names_the_setting(
         assert "hidden-password" not in ran.stderr
 
 
+@pytest.mark.deep
 def test_init_sets_up_two_databases_of_one_name_that_are_reached_by_lists_of_hosts(
     keydeck: Keydeck, monkeypatch: pytest.MonkeyPatch
 ) -> None:

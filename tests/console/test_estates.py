@@ -74,6 +74,7 @@ def test_every_estate_is_asked_and_a_key_of_two_environments_is_told(
     assert masked_url(estates) in shown
 
 
+@pytest.mark.deep
 def test_a_command_answers_for_one_estate_or_for_each(
     keydeck: Keydeck, estates: str, world: World, tmp_path: Path
 ) -> None:

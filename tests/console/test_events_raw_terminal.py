@@ -67,7 +67,7 @@ COMMANDS = [
 ]
 
 
-@pytest.mark.quick(2)
+@pytest.mark.deep
 @pytest.mark.parametrize(
     "arguments", COMMANDS, ids=lambda a: " ".join(a)[:20].encode("ascii", "ignore").decode()
 )

@@ -236,7 +236,7 @@ def test_a_capability_of_a_package_is_there_where_settings_name_it_and_only_ther
     assert (refused.returncode, "No such command 'acme-on-call'" in refused.stderr) == (2, True)
 
 
-@pytest.mark.quick(2)
+@pytest.mark.deep
 @pytest.mark.parametrize("name", WRONG_MANIFESTS)
 def test_a_wrong_manifest_adds_nothing_and_is_refused_by_name(packages: Path, name: str) -> None:
     listed = console(packages, "--help", KEYDECK_EXTENSIONS=name)

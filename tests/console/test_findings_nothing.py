@@ -12,6 +12,7 @@ from console.sandbox.endpoint import Denial
 from console.sandbox.sandbox import Sandbox
 
 
+@pytest.mark.deep
 @pytest.mark.usefixtures("environment")
 def test_nothing_found_is_0_and_nothing_seen_is_3(
     keydeck: Callable[..., Any], monkeypatch: pytest.MonkeyPatch

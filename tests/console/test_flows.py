@@ -6,6 +6,8 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
+import pytest
+
 from console.container import Container
 from console.sandbox.endpoint.control import Denial
 from console.sandbox.sandbox import Sandbox
@@ -86,6 +88,7 @@ async def test_verify_says_whether_a_token_opened_and_never_shows_it(
         assert world.token_for(ref) not in deck.text()
 
 
+@pytest.mark.deep
 async def test_a_key_is_rotated_from_its_page_and_the_effect_is_seen(
     services: Container, new_key: Callable[[], str]
 ) -> None:
@@ -120,6 +123,7 @@ async def test_a_key_with_tokens_is_not_disabled_without_typing_how_many(
     assert services.services.keys.describe(world.current_key.arn).state == "Enabled"
 
 
+@pytest.mark.deep
 async def test_read_only_is_shown_and_refuses_before_a_change_is_prepared(
     services: Container, world: World, stored: Stored
 ) -> None:

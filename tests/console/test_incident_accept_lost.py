@@ -33,6 +33,7 @@ def lost(services: Container, platform: Engine, sandbox: Sandbox) -> str:
     return key
 
 
+@pytest.mark.deep
 def test_what_nobody_can_open_is_accepted_by_its_typed_number_alone(
     lost: str, superuser: Engine, keydeck: Callable[..., Ran]
 ) -> None:

@@ -166,6 +166,7 @@ def test_an_incident_is_worked_through_and_every_ending_has_its_exit_code(
         assert clean_of(text)
 
 
+@pytest.mark.deep
 def test_roles_follow_ups_and_handover_are_given_and_told(
     services: Container, world: World, runbooks: Path, keydeck: Keydeck
 ) -> None:

@@ -98,6 +98,7 @@ def test_tokens_that_cant_be_written_are_told_with_their_reasons_and_the_rest_is
     assert keydeck("jobs", "join", job, "--json").json["poisoned"] == len(told)
 
 
+@pytest.mark.deep
 def test_a_dry_run_names_who_would_lose_access_and_yes_does_not_pass_it(
     keydeck: Keydeck, world: World, sandbox: Sandbox, new_key: NewKey
 ) -> None:

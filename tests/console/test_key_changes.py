@@ -145,7 +145,7 @@ def test_without_a_terminal_a_change_needs_yes(keydeck: Keydeck, kms: Any, key: 
     assert kms.describe_key(KeyId=key)["KeyMetadata"]["KeyState"] == "Enabled"
 
 
-@pytest.mark.quick(1)
+@pytest.mark.deep
 @pytest.mark.parametrize("verb", ["disable", "schedule-deletion"])
 def test_yes_alone_loses_no_token(
     keydeck: Keydeck, kms: Any, world: World, verb: str, database_url: str

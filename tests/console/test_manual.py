@@ -54,6 +54,7 @@ def test_the_contents_have_every_page_of_the_folder_and_no_other() -> None:
     assert written == {topic for topic, entry in ENTRIES.items() if not entry.file}
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("width", [40, 100])
 def test_every_page_is_laid_out_within_any_width_but_for_code(width: int) -> None:
     for topic in ENTRIES:

@@ -69,6 +69,7 @@ def test_the_code_is_typed_unseen_and_asked_again_with_awss_words(
     assert json.loads(out.read_text())["keys"]
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(("command", "code"), [("keys show alias/tokens", 3), ("check", 1)])
 def test_enter_alone_gives_up_and_till_then_nothing_is_drawn_over_the_prompt(
     run_on_terminal: Callable[..., tuple[PseudoTerminal, Path]], command: str, code: int

@@ -96,6 +96,7 @@ def test_its_tokens_are_masked_checked_found_imitated_and_sent_to_it_alone(tree:
     assert json.loads(sandbox) == {"acme-git": "http://127.0.0.1:1/_providers/acme-git"}
 
 
+@pytest.mark.deep
 @pytest.mark.usefixtures("services")
 def test_a_table_of_its_tokens_is_proposed_listed_and_asked_about(
     tree: Path, platform: Engine, providers: ProviderControl, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -70,6 +70,7 @@ def poisoned(granted: None, keydeck: Keydeck, superuser: Engine, world: World) -
     _drop(superuser, name)
 
 
+@pytest.mark.deep
 def test_a_policy_that_shuts_the_platform_out_is_not_put_on_a_forged_answer(
     poisoned: int, keydeck: Keydeck, kms: Any, world: World, tmp_path: Path
 ) -> None:

@@ -177,6 +177,7 @@ def answers(document: Mapping[str, Any]) -> int:
     return len(found)
 
 
+@pytest.mark.deep
 def test_every_question_is_answered_by_its_line(seeded: EventStore, keydeck: Callable[..., Ran]) -> None:
     found = {}
     for asked_, line in LINES.items():

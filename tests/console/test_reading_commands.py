@@ -181,6 +181,7 @@ def test_verify_all_names_each_token_that_does_not_open(keydeck: Keydeck, world:
     assert document["opened"] == document["tokens"] - len(unopened)
 
 
+@pytest.mark.deep
 def test_whatever_concludes_names_what_status_names_as_not_covered(
     keydeck: Keydeck, environment: dict[str, str], superuser: Engine
 ) -> None:

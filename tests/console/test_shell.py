@@ -82,6 +82,7 @@ def small_database(server: Engine, sandbox: Sandbox) -> Iterator[str]:
         connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
 
 
+@pytest.mark.deep
 async def test_every_way_to_a_write_is_refused_when_read_only_and_nothing_is_written(
     services: Container, world: World, stored: Stored
 ) -> None:

@@ -40,7 +40,7 @@ def test_a_long_list_goes_through_the_pager_which_may_be_quit() -> None:
     assert "\x1b[31mcritical\x1b[0m" in shown.splitlines()[1]
 
 
-@pytest.mark.quick(1)
+@pytest.mark.deep
 @pytest.mark.parametrize(
     ("flags", "coloured"), [({}, True), ({"LESS": "-FR"}, True), ({"LESS": "-F"}, False)]
 )
@@ -75,7 +75,7 @@ def test_no_pager_for_a_dumb_terminal_or_for_data(arguments: tuple[str, ...], mo
     assert ("\x1b" in shown) is (not more and "csv" not in arguments)
 
 
-@pytest.mark.quick(1)
+@pytest.mark.deep
 @pytest.mark.parametrize("form", ["csv", "json"])
 def test_a_pipe_that_nobody_reads_ends_the_command_without_a_word(form: str) -> None:
     line = f"set -o pipefail; {sys.executable} -m console findings rules --output {form} | true"

@@ -166,6 +166,7 @@ def test_between_the_sequences_is_nothing_that_a_terminal_obeys(session: tuple[T
     assert not {chr(c) for c in range(0x80, 0xA0)} & set(session[0].output)
 
 
+@pytest.mark.deep
 def test_a_bell_only_ends_a_copy(session: tuple[Terminal, int, int]) -> None:
     output = session[0].output
     sequences, _ = parsed(output)

@@ -57,6 +57,7 @@ def past(world: World, *, minutes: float, **more: object) -> PastCall:
     return PastCall(**{**values, **more})  # type: ignore[arg-type]
 
 
+@pytest.mark.deep
 async def test_from_an_event_to_its_principal_to_a_token_that_it_opened_to_the_connection(
     sandbox: Sandbox, services: Container, world: World, opened: TokenRef
 ) -> None:

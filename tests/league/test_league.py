@@ -52,7 +52,7 @@ def assert_good(tally: Tally) -> None:
 
 
 @pytest.mark.parametrize(
-    "seeds", [pytest.param([0, 1], id="quick"), pytest.param([2, 3, 4], id="deep", marks=pytest.mark.deep)]
+    "seeds", [pytest.param([0], id="quick"), pytest.param([1, 2, 3, 4], id="deep", marks=pytest.mark.deep)]
 )
 def test_every_technique_in_scope_is_found_and_little_is_imagined(seeds: list[int], tmp_path: Path) -> None:
     tally = played(seeds, tmp_path)

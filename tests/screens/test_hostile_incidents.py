@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import pytest
+
 from crypto_core.database.state.approval_book import cleaned
 from crypto_core.database.state.incident_records import Present
 from crypto_core.guard.consent import Danger
@@ -22,6 +24,7 @@ from tests.screens.samples import NOW
 from tests.screens.stage_incidents import approval, key_compromise
 
 
+@pytest.mark.deep
 @EACH_TEXT  # together they are deep, each alone is long
 async def test_hostile_text_on_the_page_and_in_its_dialogs_is_harmless(text: str) -> None:
     size = SMALL

@@ -167,6 +167,7 @@ async def test_tokens_that_nobody_can_open_are_accepted_by_their_number_and_ente
         assert not isinstance(d.app.screen, AskText), "nothing is in the way any more"
 
 
+@pytest.mark.deep
 async def test_accepting_waits_for_a_second_person_with_its_reason() -> None:
     stage = staged(at_step("reencrypt"))
     stage.incidents.checks["reencrypt"] = LOST

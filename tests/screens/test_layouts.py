@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from textual.widget import Widget
 
 from screens.connections.detail import TokenDetail
@@ -18,6 +19,7 @@ def detail(d: Deck) -> Widget:
     return d.app.screen.query_one(".detail")
 
 
+@pytest.mark.deep
 async def test_w_arranges_list_and_detail_and_the_choice_counts_everywhere_and_is_remembered() -> None:
     kept: list[dict[str, Any]] = []
     async with deck(start="connections", size=VAST, memory=Memory({}, kept.append)) as d:

@@ -61,6 +61,7 @@ async def test_more_than_a_clipboard_takes_is_cut_at_a_row_and_said_so() -> None
         assert all(line.count("\t") == lines[0].count("\t") for line in lines)
 
 
+@pytest.mark.deep
 @given(st.lists(st.lists(st.text(max_size=20), min_size=1, max_size=4), max_size=20))
 def test_copied_cells_hold_no_control_characters(rows: list[list[str]]) -> None:
     text, taken = rows_as_text(rows)

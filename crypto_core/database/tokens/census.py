@@ -191,19 +191,20 @@ def _kept_counting(tables: tuple[TokenTable, ...], _differing: tuple[Any, ...], 
 
 
 def _counting(sources: Iterable[tuple[list[TokenTable], TokenSource]], relation: Any) -> Any:
-    """One statement for some columns, each of tables that have it alike."""
+    """One statement for some columns, each of tables that have it alike; what is dear stands in it once."""
     parts = []
     for tables, source in sources:
+        table = source.source.c[TABLE] if len(tables) > 1 else sa.cast(sa.literal(tables[0].name), sa.String)
         stored = source.stored
-        named = [source.source.c[TABLE]] if len(tables) > 1 else []
-        values = expressions.apart(
-            sa.select(
-                expressions.fetched(stored).label("stored"), source.id_text.label("row_id"), *named
-            ).where(stored.is_not(None))
+        values = sa.select(
+            expressions.fetched(stored).label("stored"),
+            source.id_text.label("row_id"),
+            table.label("in_table"),
+            sa.cast(sa.literal(source.column), sa.String).label("in_column"),
         )
-        tokens = expressions.apart(sa.select(_told_by(_STORED).label("head"), *values.c))
-        parts.append(_grouped(tables[0].name, source.column, tokens, relation))
-    return sa.union_all(*parts)
+        parts.append(values.where(stored.is_not(None)))
+    all_ = expressions.apart(parts[0] if len(parts) == 1 else sa.select(sa.union_all(*parts).subquery()))
+    return _grouped(expressions.apart(sa.select(_told_by(_STORED).label("head"), *all_.c)), relation)
 
 
 @dataclass(eq=False, repr=False)
@@ -320,10 +321,10 @@ _STORED: Any = sa.column("stored")
 """By these names in every statement, so that what is made of them is made once: see `expressions`."""
 
 
-def _grouped(table: str, column: str, tokens: Any, relation: Any) -> Any:
-    """Count by head and answer first, then by what the heads mean; rows that say so by their table, too."""
-    named = [TABLE] if TABLE in tokens.c else []
-    own = [tokens.c[name] for name in named]
+def _grouped(tokens: Any, relation: Any) -> Any:
+    """Count by column, head and answer first, then by what the heads mean."""
+    place = ("in_table", "in_column")
+    own = [tokens.c[name] for name in place]
     keys: list[Any] = [tokens.c.head, *own]
     joined = tokens
     answer: list[Any] = [
@@ -362,7 +363,7 @@ def _grouped(table: str, column: str, tokens: Any, relation: Any) -> Any:
     )
     h = heads.c
     # What is dear to decode is decoded for one head of those that mean the same.
-    told_apart = [h[name] for name in ("asked", "key_arn", "material", "reason", *named)]
+    told_apart = [h[name] for name in ("asked", "key_arn", "material", "reason", *place)]
     few = sa.select(
         sa.func.min(h.head).label("head"),
         *told_apart,
@@ -385,16 +386,14 @@ def _grouped(table: str, column: str, tokens: Any, relation: Any) -> Any:
             sa.func.starts_with(_HEAD, _UNDECIDED).label("undecided"),
             sa.func.starts_with(_HEAD, expressions.RESPELT).label("respelt"),
             expressions.edk_prefix_of_head(_HEAD).label("edk_prefix"),
-            *(h[name] for name in ("asked", "key_arn", "material", "reason", "tokens", "row_id", *named)),
+            *(h[name] for name in ("asked", "key_arn", "material", "reason", "tokens", "row_id", *place)),
         ).select_from(heads)
     )
     t = told.c
-    groups: list[Any] = [t.format, t.holding, t.undecided, t.respelt]
+    groups: list[Any] = [t.in_table, t.in_column, t.format, t.holding, t.undecided, t.respelt]
     groups += [t.edk_prefix, t.asked, t.key_arn, t.material, t.reason]
-    whose: list[Any] = [t[name] for name in named] or [sa.cast(sa.literal(table), sa.String)]
-    place = [whose[0].label("in_table"), sa.cast(sa.literal(column), sa.String).label("in_column")]
     tokens = [
         sa.cast(sa.func.sum(t.tokens), sa.BigInteger).label("tokens"),
         sa.func.min(t.row_id).label("row_id"),
     ]
-    return sa.select(*place, *groups, *tokens).group_by(*groups, *(t[name] for name in named))
+    return sa.select(*groups, *tokens).group_by(*groups)

@@ -224,6 +224,7 @@ async def test_the_console_can_not_send_the_browser_elsewhere(inside: Running) -
             seen += message.data
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("read_only", [True, False])
 async def test_the_real_console_is_read_only_if_it_is_told_so(
     serving: Serving, environment: dict[str, str], read_only: bool

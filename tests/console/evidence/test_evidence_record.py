@@ -33,6 +33,7 @@ from tests.crypto_core.compliance.records.recorded import move_clock, records_of
 HOSTILE = "quarter\x1b[31m [/red] \u202e of gh_connection.access_token:gh-42 by ana@example.com"
 
 
+@pytest.mark.deep
 def test_a_review_shows_who_may_and_who_did_and_is_noted_with_its_digest(
     keydeck: Keydeck, services: Container, world: World
 ) -> None:

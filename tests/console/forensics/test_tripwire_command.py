@@ -48,6 +48,7 @@ def test_a_tripwire_is_added_listed_and_removed_from_the_command_line(
     assert keydeck("tripwire", "remove", "1", "--yes").exit_code == 2
 
 
+@pytest.mark.deep
 def test_the_list_goes_to_the_new_key_with_the_switch_and_no_key_is_taken_from_under_it(
     keydeck: Keydeck, services: Container, superuser: Engine, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

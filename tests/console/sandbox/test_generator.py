@@ -110,6 +110,7 @@ def opened(kms: Any, stored: str) -> tuple[str, str, str]:
     return token, answer["KeyId"], answer["KeyMaterialId"]
 
 
+@pytest.mark.deep
 def test_the_same_seed_makes_the_same_world(sandbox: Sandbox, keys: tuple[WorldKey, WorldKey]) -> None:
     (first, one), (second, two) = (make(sandbox, keys, connections=200) for _ in range(2))
     assert first == second

@@ -202,6 +202,7 @@ def test_a_signal_leaves_nothing(place: Path, number: signal.Signals, status: in
         assert list(place.iterdir()) == []
 
 
+@pytest.mark.deep
 def test_a_start_that_fails_leaves_nothing(place: Path) -> None:
     script = OWNER_SCRIPT.replace("data=False", "connections=5")
     environment = environment_in(place)

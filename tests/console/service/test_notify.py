@@ -229,6 +229,7 @@ def hook(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterat
         yield made
 
 
+@pytest.mark.deep
 def test_the_command_tests_receivers_and_sends_and_no_output_has_their_token(
     services: Container, hook: Webhook, keydeck: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

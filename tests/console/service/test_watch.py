@@ -280,6 +280,7 @@ def test_each_duty_is_done_once_and_what_they_find_is_told(
     assert TOKEN not in first.stderr + again.stderr + failing.stderr
 
 
+@pytest.mark.deep
 def test_who_may_only_read_watches_without_telling_and_says_what_is_missing(
     services: Container,
     superuser: Engine,
@@ -386,6 +387,7 @@ def test_duties_have_intervals_that_options_change_and_wrong_ones_are_named(
     assert keydeck("watch", "--every", "census=soon").exit_code == 2
     taken = keydeck("watch", "--host", "203.0.113.7", "--port", "9")
     assert (taken.exit_code, "Cannot listen on 203.0.113.7 port 9" in taken.stderr) == (2, True)
+    assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 def test_a_signal_ends_it_with_exit_code_0(services: Container, hook: Webhook) -> None:

@@ -110,6 +110,7 @@ def read(services: Container) -> tuple[ChangeFacts, UseFacts]:
     return changes, uses
 
 
+@pytest.mark.deep
 def test_changes_and_uses_are_read_from_events_and_journal_with_what_each_opened(
     keydeck: Keydeck,
     services: Container,

@@ -15,6 +15,7 @@ from tests.receivers import TOKEN, dead, mailbox, webhook
 MESSAGE = Message("prod critical: <b>INC-7</b>", "Declared.\n<script>alert(1)</script>")
 
 
+@pytest.mark.deep
 def test_each_receiver_is_sent_to_at_once_and_says_for_itself_how_that_ended() -> None:
     with (
         webhook() as well,

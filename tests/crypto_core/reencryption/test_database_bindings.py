@@ -231,6 +231,7 @@ def test_an_entered_token_is_bound(made: Make, world: World, stored: Stored) -> 
     assert any(f'KEYDECK_BINDING="{OWN}"' in warning for warning in plan.warnings)
 
 
+@pytest.mark.deep
 def test_a_job_is_worked_on_with_its_own_binding_alone(made: Make, world: World, stored: Stored) -> None:
     refs = world.sealed_under(world.old_key)[:4]
     own = made()

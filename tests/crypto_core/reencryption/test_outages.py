@@ -224,6 +224,7 @@ def test_three_processes_at_once_move_each_token_once(
     assert completes(container, superuser, world)
 
 
+@pytest.mark.deep
 def test_a_standby_refuses_and_nothing_is_changed(
     own: Sandbox, container: Container, superuser: Engine
 ) -> None:

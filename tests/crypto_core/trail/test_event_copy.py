@@ -110,7 +110,7 @@ _THRESHOLDS = st.builds(
     st.sampled_from(["token", "ip", "day", "hour", "key"]),
     st.lists(_THRESHOLDS, max_size=2),
 )
-@settings(max_examples=examples(100, quick=30))
+@settings(max_examples=examples(100))
 def test_statistics_are_those_of_the_store(
     copy: EventCopy,
     filled: EventStore,

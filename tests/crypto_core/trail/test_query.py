@@ -337,6 +337,7 @@ def test_how_long_ago_is_counted_from_now() -> None:
     assert term.alternatives[0].at_least == NOW - timedelta(minutes=90)
 
 
+@pytest.mark.deep
 def test_as_many_values_as_a_filter_may_have_are_asked(filled: EventStore) -> None:
     many = ",".join(f"x{n}" for n in range(1_900))
     assert filled.count(Query(f"principal:{many},intruder")) == len(expected("principal:intruder"))

@@ -108,7 +108,7 @@ _THRESHOLDS = st.builds(
 @example(["principal", "hour"], "since:390m until:95m", "token", [Threshold("count", ">", 1)])
 @example(["day"], "", "day", [])
 @example([], "name:Nothing", "", [])
-@settings(max_examples=examples(200, quick=40))
+@settings(max_examples=examples(200))
 def test_groups_are_those_of_the_events_one_by_one(
     filled: EventStore, fields: list[str], expression: str, distinct: str, thresholds: list[Threshold]
 ) -> None:

@@ -168,6 +168,7 @@ def tables(store: EventStore) -> dict[str, list[str]]:
         }
 
 
+@pytest.mark.deep
 def test_several_processes_may_open_an_older_store_at_once(store: EventStore) -> None:
     make_older(store)
     command = [sys.executable, "-c", OPEN, str(store.file.path)]

@@ -227,6 +227,7 @@ def hostile(size: int = 0) -> AuditPeriod:
     )
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("size", [0, 10_000_000])
 def test_hostile_texts_fit_and_stay_apart(size: int) -> None:
     raw = oscal_results(hostile(size), CONTEXT)

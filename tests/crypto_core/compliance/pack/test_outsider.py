@@ -331,7 +331,7 @@ def test_an_edit_of_any_single_byte_is_found(
     files = sorted(pack.iterdir())
     assert verify(pack)[0] == 0
     unseen = []
-    for _ in range(examples(600, quick=100)):
+    for _ in range(examples(600, quick=30)):
         path = draw.choice(files)
         content = path.read_bytes()
         at = draw.randrange(len(content))

@@ -342,7 +342,7 @@ _texts = st.text(st.characters(exclude_characters="\x00", exclude_categories=("C
 _base64 = st.text("ABCDabcd0189+/=", max_size=120)
 
 
-@settings(max_examples=examples(60, quick=30), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(_beginnings, st.one_of(_texts, _base64)), min_size=1, max_size=40))
 @example([("djF8", "\\000"), ("djF8", "%s %% %(a)s")])
 def test_any_value_is_told_alike_in_sql_and_python(engine: Engine, parts: list[tuple[str, str]]) -> None:
@@ -350,7 +350,7 @@ def test_any_value_is_told_alike_in_sql_and_python(engine: Engine, parts: list[t
     assert in_sql(engine, values) == [in_python(v) for v in values]
 
 
-@settings(max_examples=examples(60, quick=30), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.binary(min_size=1, max_size=120), min_size=1, max_size=40), st.booleans())
 def test_any_edk_has_the_prefix_that_python_finds(engine: Engine, edks: list[bytes], header: bool) -> None:
     given_ = [HEADER + edk if header else edk for edk in edks]
@@ -359,7 +359,7 @@ def test_any_edk_has_the_prefix_that_python_finds(engine: Engine, edks: list[byt
     ]
 
 
-@settings(max_examples=examples(60, quick=30), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 300), st.integers(0, 255))
 def test_a_changed_byte_anywhere_fails_no_statement(engine: Engine, place: int, byte: int) -> None:
     raw = bytearray(base64.b64decode(sealed(GOOD)))
@@ -373,7 +373,7 @@ def test_the_digest_is_the_stores_digest(engine: Engine) -> None:
     assert [t.digest for t in in_sql(engine, ["ü", "djF8"])] == [digest("ü"), digest("djF8")]
 
 
-@settings(max_examples=examples(60, quick=20), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.tuples(

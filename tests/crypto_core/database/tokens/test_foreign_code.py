@@ -249,7 +249,7 @@ OWN_TYPES = {
 }
 
 
-@pytest.mark.quick(1)
+@pytest.mark.deep
 @pytest.mark.parametrize("of", [*OWN_TYPES])
 def test_no_cast_runs_that_the_owner_of_a_columns_type_has_made(
     intruder: Intruder, services: Container, keydeck: Callable[..., Ran], world: World, of: str

@@ -133,6 +133,7 @@ def test_pages_cover_every_token_once_in_order(
     assert rows == walk(read_only, sort=sort, descending=descending)
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("limit", [1, 4])
 def test_the_smallest_pages_cover_every_token_once(read_only: Inventory, limit: int) -> None:
     filter_ = "table:confluence_connection id:2,3,5,7,11"
@@ -399,7 +400,7 @@ _values = st.one_of(
 )
 
 
-@settings(max_examples=examples(81, quick=20), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(81), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.tuples(
@@ -427,7 +428,7 @@ def test_any_filter_is_answered_or_refused(
     assert 0 <= position <= len(filter_)
 
 
-@settings(max_examples=examples(40, quick=20), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(40), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(_characters, min_size=1, max_size=20).filter(lambda name: '"' not in name))
 @example("\\")
 @example("a.b*c+d?")
@@ -460,6 +461,7 @@ def test_a_null_organisation_is_an_empty_one(inventory: Inventory, platform: Eng
     assert inventory.count(Query("table:slack_connection -created:>2000-01-01")) == 1
 
 
+@pytest.mark.deep
 def test_groups_have_the_tokens_that_their_filters_find(
     services: Container, inventory: Inventory, platform: Engine
 ) -> None:

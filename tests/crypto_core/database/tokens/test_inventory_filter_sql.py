@@ -163,7 +163,7 @@ def test_sql_and_memory_let_the_same_rows_through(
     assert {r for page in inventory.references(filter_) for r in page} == set(found)
 
 
-@settings(max_examples=examples(300, quick=30), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(300), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(pieces, min_size=20, max_size=20), texts)
 @example(["(a*)*b", "()a", "(|b)", "(a|aa)+$", "a{2,5}", "[^\\d]", "(^)*a", "^$", "É", "."], "aab\né")
 def test_postgresql_matches_what_memory_does(platform: Engine, written: list[str], text_: str) -> None:

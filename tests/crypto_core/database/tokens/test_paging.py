@@ -108,7 +108,7 @@ PAIRS = [(sort, [*WAYS][n % len(WAYS)]) for n, sort in enumerate(SortKey)]
 """Each order and each way; the property below draws from all pairs of them."""
 
 
-@pytest.mark.quick(1)
+@pytest.mark.deep
 @pytest.mark.parametrize(("sort", "way"), PAIRS)
 def test_pages_backwards_are_the_pages_forwards(
     inventory: Inventory, monkeypatch: pytest.MonkeyPatch, sort: SortKey, way: str
@@ -138,9 +138,7 @@ FILTERS = [
 
 @pytest.mark.deep
 @pytest.mark.slow
-@settings(
-    max_examples=examples(60, quick=10, deep=30), suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=examples(60, deep=30), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.sampled_from(list(WAYS)),
     st.sampled_from(FILTERS),

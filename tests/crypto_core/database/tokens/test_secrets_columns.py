@@ -162,6 +162,7 @@ def test_a_member_that_occurs_twice_is_left_as_it_is(services: Container, platfo
     assert replace_all(services, tokens[:1]) == frozenset()
 
 
+@pytest.mark.deep
 def test_pages_meet_each_member_once_in_any_order(services: Container, platform: Engine) -> None:
     rows = [add(platform, sealed(*NAMES[: 1 + n % 4])) for n in range(12)]
     want = {

@@ -203,7 +203,7 @@ def test_archives_of_old_versions_are_read(minor: int, compressed: bool, tmp_pat
     assert (envelopes(found), found.problems) == (50, [])
 
 
-@settings(max_examples=lanes.examples(100, quick=25))
+@settings(max_examples=lanes.examples(100))
 @given(
     packed=st.sampled_from([*sorted(set(PACKED) - {"plain"}), "archive"]),
     damage=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=6),

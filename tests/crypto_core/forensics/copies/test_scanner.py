@@ -145,7 +145,7 @@ _PIECES = st.one_of(
 )
 
 
-@settings(max_examples=lanes.examples(100, quick=40))
+@settings(max_examples=lanes.examples(100))
 @given(data=st.lists(_PIECES, min_size=1, max_size=8).map(b"".join), cuts=st.data())
 def test_no_edge_between_pieces_loses_or_doubles_a_value(data: bytes, cuts: st.DataObject) -> None:
     places = cuts.draw(st.lists(st.integers(0, len(data)), max_size=12))

@@ -196,6 +196,7 @@ def test_the_rules_find_the_intruder_alone(scene: Scene) -> None:
     assert {one.rule for one in findings} <= {one.rule for one in examined.findings}
 
 
+@pytest.mark.deep
 def test_an_old_token_that_is_used_after_it_was_replaced_is_a_fact(scene: Scene) -> None:
     book = scene.services.of(ForensicsServices).token_hashing.book
     ref = parse_reference(scene.token("gh_connection"))

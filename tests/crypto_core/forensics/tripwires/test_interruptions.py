@@ -88,6 +88,7 @@ def test_what_the_database_refuses_or_changes_leaves_neither_row_nor_entry(
     assert (connections(superuser), tripwires.states()) == (before, ())
 
 
+@pytest.mark.deep
 def test_tripwires_that_are_added_and_removed_at_once_are_all_there_or_all_gone(
     tripwires: Tripwires, services: Container, superuser: Engine, sandbox: Sandbox
 ) -> None:

@@ -160,7 +160,7 @@ def test_what_opens_for_nobody_is_named_and_accepted_and_the_key_can_be_retired(
     assert gone.status() == [f"{lost} under the old key, all {lost} accepted as unrecoverable in {gone.name}"]
 
 
-@pytest.mark.quick(1)
+@pytest.mark.deep
 @pytest.mark.parametrize("how", [in_its_ciphertext, in_its_data_key, in_its_header])
 def test_one_more_token_is_not_covered(losses: Losses, how: Damage) -> None:
     scene = losses.scene
@@ -274,6 +274,7 @@ def test_what_kms_gives_no_clear_answer_about_is_never_accepted(
     assert ("incident accept-lost", "refused") in scene.journaled()
 
 
+@pytest.mark.deep
 def test_an_acceptance_counts_only_while_kms_says_the_same(
     losses: Losses, monkeypatch: pytest.MonkeyPatch, short_waits: None
 ) -> None:

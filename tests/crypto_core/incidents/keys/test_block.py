@@ -115,6 +115,7 @@ def test_a_suspect_is_refused_by_pressing_enter_and_the_platform_works_on(
     assert f"{SUSPECT} is not refused in" in told(gone)
 
 
+@pytest.mark.deep
 def test_what_the_block_refuses_is_counted_and_a_call_that_still_gets_through_fails_it(
     scene: Scene, called: Calls, held: Callable[..., Any]
 ) -> None:

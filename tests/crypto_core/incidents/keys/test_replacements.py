@@ -51,6 +51,7 @@ def state_of(scene: Scene) -> str:
     return str(scene.stage.kms.describe_key(KeyId=scene.key)["KeyMetadata"]["KeyState"])
 
 
+@pytest.mark.deep
 def test_a_token_that_does_not_open_keeps_the_old_key_whatever_is_remembered(
     replaced: Scene, platform: Engine
 ) -> None:

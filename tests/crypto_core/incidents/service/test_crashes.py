@@ -150,6 +150,7 @@ def once_free(act: Act, service: IncidentService, incident: int) -> None:
             return
 
 
+@pytest.mark.deep
 def test_a_process_that_is_killed_holds_its_step_until_its_lease_ends(
     ben: IncidentService, act: Act, doubles: Doubles, console: Callable[..., subprocess.Popen[bytes]]
 ) -> None:

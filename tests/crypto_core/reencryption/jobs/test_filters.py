@@ -88,7 +88,7 @@ def test_all_that_a_filter_lets_through_is_written_and_nothing_else(
     assert rows(services, f"{GITHUB} format:v1 key:{world.old_key.arn.rsplit('/')[-1]}") <= damaged
 
 
-@pytest.mark.quick(1)
+@pytest.mark.deep
 def test_tokens_that_come_while_it_runs_are_found_by_a_further_wave(
     jobs: Jobs, services: Container, superuser: Engine, world: World
 ) -> None:
@@ -111,7 +111,7 @@ def test_tokens_that_come_while_it_runs_are_found_by_a_further_wave(
     assert len(refs) == len(set(refs))
 
 
-@pytest.mark.quick(1)
+@pytest.mark.deep
 def test_what_is_left_out_stays_as_it_is_also_when_it_is_looked_for_again(
     jobs: Jobs, services: Container, world: World
 ) -> None:

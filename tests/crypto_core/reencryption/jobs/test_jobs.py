@@ -298,7 +298,7 @@ def test_the_chunk_of_a_killed_process_returns_after_its_lease(
     assert all_hold_their_tokens(TokenCipher(services.keyring), superuser, world)
 
 
-@pytest.mark.quick(1)
+@pytest.mark.deep
 @pytest.mark.parametrize("when", ["before", "at work", "between the last two counts"])
 def test_a_database_clock_that_goes_back_stops_no_job(
     services: Container, superuser: Engine, world: World, when: str

@@ -45,7 +45,7 @@ def cause(sandbox: Sandbox, trouble: Fault | Denial) -> None:
         sandbox.control.add_denial(trouble)
 
 
-@pytest.mark.quick(1)
+@pytest.mark.deep
 @EACH_TROUBLE
 @pytest.mark.usefixtures("small_pages")
 def test_a_kms_that_fails_in_the_middle_stops_the_run_and_a_second_run_completes_it(

@@ -62,7 +62,7 @@ class Writer:
         )
 
 
-@pytest.mark.quick(1)
+@pytest.mark.deep
 @pytest.mark.parametrize("verb", [Verb.REENCRYPT, Verb.REWRAP])
 @pytest.mark.usefixtures("small_pages")
 def test_a_platform_that_goes_on_writing_under_the_old_key_loses_nothing(

@@ -45,6 +45,7 @@ def test_a_key_named_as_source_is_trusted_for_the_run(
     assert cipher.decrypt(everything(platform)[ref]).reveal() == "gho_foreign"
 
 
+@pytest.mark.deep
 def test_a_token_of_another_key_in_a_doubtful_group_is_not_moved(
     services: Container, world: World, platform: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -133,7 +133,7 @@ def trigger(rule: str) -> list[dict[str, Any]]:
 
 def test_a_document_matches_exactly_what_its_rule_finds(watch: Watch) -> None:
     """The routine of some days and, half an hour apart, what each rule is about, all at once."""
-    records = routine(3, seed="triggers")
+    records = routine(1, seed="triggers")
     for n, rule in enumerate(stated()):
         for one in trigger(rule):
             then = datetime.fromisoformat(one["eventTime"]) - n * timedelta(minutes=30)

@@ -193,6 +193,7 @@ def test_tokens_that_are_never_taken_end_in_an_error_not_in_a_circle(
     assert len(pages(aws)) <= 6
 
 
+@pytest.mark.deep
 def test_a_short_window_is_not_kept_waiting_by_a_long_interrupted_one(
     aws: WatchedAws, store: EventStore, clock: Clock, happened: Callable[..., datetime]
 ) -> None:

@@ -97,6 +97,7 @@ def test_what_an_intruder_does_to_the_bucket_is_found_by_lookup_events_and_in_th
     assert "event-trail-bucket-deleted" in rules_told(examined(store, clock))
 
 
+@pytest.mark.deep
 def test_a_bucket_that_is_gone_before_the_first_pull_is_looked_for_where_its_trail_is(
     aws: WatchedAws, store: EventStore, clock: Clock, client: Callable[..., Any], trail: Any, bucket: str
 ) -> None:

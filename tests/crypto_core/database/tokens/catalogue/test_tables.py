@@ -148,6 +148,7 @@ def test_any_unique_index_over_the_id_alone_will_do(
     assert container.services.inventory.count(Query("table:once")) == 1
 
 
+@pytest.mark.deep
 def test_rows_with_ids_of_any_type_are_paged_through(
     with_tables: Callable[[str], Container], platform: Engine
 ) -> None:

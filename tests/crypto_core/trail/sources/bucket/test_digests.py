@@ -363,6 +363,7 @@ def test_problems_are_clean_and_not_without_end() -> None:
     assert "\x1b" not in "".join(found.problems)
 
 
+@pytest.mark.deep
 def test_what_the_sandboxs_trail_delivers_is_valid_until_it_is_changed(
     aws: WatchedAws,
     store: EventStore,

@@ -179,7 +179,7 @@ def test_a_filter_lets_through_what_it_does_in_the_store(
 
 
 @given(_FILTERS)
-@settings(max_examples=examples(60, quick=15), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_filter_means_the_same_in_athena(
     prepared: AthenaStatistics, filled: EventStore, expression: str
 ) -> None:

@@ -83,6 +83,7 @@ def _zip(way: int, size: int) -> bytes:
 
 
 BOMBS = {
+    "several-in-a-line": lambda: b'{"eventName":"a"}\n' + b'{"a":"b"}' * (3 * MIB) + b"\n",
     "zip-of-bzip2": lambda: _zip(zipfile.ZIP_BZIP2, 600),
     "zip-of-lzma": lambda: _zip(zipfile.ZIP_LZMA, 600),
     "zeros": lambda: packed((b"\0", 300 * MIB)),
@@ -106,7 +107,6 @@ BOMBS = {
     "cells": lambda: packed((b"eventid,a\n", 1), (b"," * MIB, 30)),
     "lines-in-a-cell": lambda: packed((b'_raw,a\n"', 1), (b",\n" * MIB, 30)),
     "cells-in-lines": lambda: packed((b"_raw,a\n", 1), (b'",,\n",' * MIB, 8)),
-    "several-in-a-line": lambda: b'{"eventName":"a"}\n' + b'{"a":"b"}' * (3 * MIB) + b"\n",
     "tar-of-names": lambda: gzip.compress(_names(), 1),
     "base64-in-base64": lambda: _packed_within(4),
     "written-within": lambda: json.dumps(

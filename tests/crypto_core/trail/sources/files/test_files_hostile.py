@@ -132,7 +132,7 @@ def test_what_is_packed_is_unpacked(records: list[bytes]) -> None:
     assert [place for place, _ in blocks] == sorted({place for place, _ in blocks})
 
 
-@settings(max_examples=examples(200, quick=15), suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(200), suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.dictionaries(st.sampled_from(FIELDS), VALUES) | VALUES, max_size=140))
 def test_records_read_together_are_read_as_each_by_itself(values: list[Any]) -> None:
     assert list(read_records(values)) == [read_record(value) for value in values]
