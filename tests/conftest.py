@@ -162,8 +162,8 @@ def _keep_in_memory() -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Three processes for each core: tests wait for servers, screens and leases as long as they compute."""
-    return 3 * (os.cpu_count() or 1)
+    """Two processes for each core: tests wait for servers and screens, but each process collects them all."""
+    return 2 * (os.cpu_count() or 1)
 
 
 @dataclass(frozen=True, slots=True)

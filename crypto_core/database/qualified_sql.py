@@ -7,7 +7,6 @@ collations without a schema are pg_catalog's. The grammar's own syntax needs non
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import Any
 
 import sqlalchemy
@@ -39,7 +38,6 @@ _SIGNS = re.compile(r"[(),[\]]")
 _OF_A_CTE = re.compile(r" AS (MATERIALIZED )?\(")
 
 
-@lru_cache(maxsize=256)  # a sweep's statement is long, and asked again
 def qualified(sql: str) -> str:
     """Return SQL in which PostgreSQL's functions, types, collations and relations have their schema.
 

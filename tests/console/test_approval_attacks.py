@@ -170,6 +170,7 @@ def left(services: Container, world: World) -> int:
     return services.status.prove().tokens_under(world.old_key.arn)
 
 
+@pytest.mark.deep
 def test_a_rewritten_plan_is_neither_shown_for_approval_nor_approved(
     attack: Attack, services: Container, world: World
 ) -> None:
@@ -688,6 +689,7 @@ def test_without_an_approvals_key_four_eyes_are_said_to_be_advisory(attack: Atta
     assert json.loads(use["detail"])["advisory"] is True
 
 
+@pytest.mark.deep
 def test_a_denial_is_in_cloudtrail_and_holds_without_it_too(disabling: Disabling) -> None:
     attack = disabling.attack
     request = disabling.ask()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -25,13 +26,17 @@ def modules_of(source: str) -> set[str]:
     return {".".join(name.split(".")[:2]) for name in found}
 
 
-IMPORTS = {path: modules_of(source) for path, source in SOURCES.items()}
+@cache
+def imports() -> dict[Path, set[str]]:
+    return {path: modules_of(source) for path, source in SOURCES.items()}
+
+
 MANIFESTS = sorted(path.relative_to(ROOT) for path in SOURCES if path.name == "manifest.py")
 
 
 @pytest.mark.parametrize("name", [found.parent.name for found in MANIFESTS if found.parts[0] == "console"])
 def test_nothing_imports_a_capability_but_itself(name: str) -> None:
-    importing = {path for path, found in IMPORTS.items() if f"console.{name}" in found}
+    importing = {path for path, found in imports().items() if f"console.{name}" in found}
     assert {str(path) for path in importing if not path.is_relative_to(ROOT / "console" / name)} == set()
 
 

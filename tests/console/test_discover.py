@@ -128,6 +128,7 @@ def test_a_database_that_fails_exits_3(keydeck: Keydeck, monkeypatch: pytest.Mon
     assert keydeck("discover").exit_code == 3
 
 
+@pytest.mark.deep
 def test_hostile_names_act_on_no_terminal_and_are_whole_in_json(
     keydeck: Keydeck, services: Container, superuser: Engine
 ) -> None:

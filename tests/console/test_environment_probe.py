@@ -303,6 +303,7 @@ def postgres(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> It
     claimed.remove()
 
 
+@pytest.mark.deep
 def test_a_database_that_comes_back_is_used_again_without_a_restart(postgres: Postgres) -> None:
     container = Container(load().settings)
     assert not container.services.surroundings().database_trouble

@@ -298,6 +298,7 @@ do = ["If it is configured by an alias: `keydeck keys alias {alias} {key}`"]
 """
 
 
+@pytest.mark.deep
 def test_a_command_with_the_keys_alias_is_whole_also_once_another_key_has_it(
     keydeck: Keydeck, services: Container, sandbox: Sandbox, runbooks: Path
 ) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlalchemy import Engine
 
 from console.container import Container
@@ -19,6 +20,7 @@ Keydeck = Callable[..., Any]
 __all__ = ["runbooks"]
 
 
+@pytest.mark.deep
 def test_a_file_of_new_tokens_is_entered_and_leaves_no_trace_of_them(
     services: Container,
     world: World,

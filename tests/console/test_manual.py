@@ -296,6 +296,7 @@ def test_no_text_of_a_page_becomes_a_tag() -> None:
     assert 'href="javascript' not in _article(ManualPage("t", "t", "", "", "[a](javascript:alert)"))
 
 
+@pytest.mark.deep
 def test_html_is_written_into_a_folder_that_is_made(keydeck: Keydeck, tmp_path: Path) -> None:
     folder = tmp_path / "a" / "b"
     ran = keydeck("help", "--html", str(folder))

@@ -119,6 +119,7 @@ def test_the_step_that_proves_a_key_empty_does_not_pass(
     assert any("Fresh proof of" in line for line in check["lines"])
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("verb", ["disable", "schedule-deletion"])
 def test_a_key_with_tokens_is_not_taken_away_on_a_forged_answer(
     poisoned: int, keydeck: Keydeck, kms: Any, world: World, verb: str

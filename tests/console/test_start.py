@@ -72,6 +72,7 @@ def below(name: str, modules: set[str]) -> set[str]:
     return {module for module in modules if module == name or module.startswith(f"{name}.")}
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("screen", ["status", "connections"])
 def test_the_first_rows_wait_for_nothing_that_they_do_not_need(screen: str, tmp_path: Path) -> None:
     modules = loaded_by(CONSOLE.format(screen=screen, then=""), tmp_path)

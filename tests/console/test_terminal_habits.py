@@ -33,6 +33,7 @@ def on_terminal(*arguments: str, **more: str) -> tuple[int, str]:
     return pseudo_terminal.on_terminal(arguments, environment(**more))
 
 
+@pytest.mark.deep
 def test_a_long_list_goes_through_the_pager_which_may_be_quit() -> None:
     code, shown = on_terminal(*RULES, PAGER="head -3")
     assert (code, len(shown.splitlines())) == (0, 3)
@@ -55,6 +56,7 @@ def test_less_gets_colours_only_where_it_shows_them(
     assert ("\x1b[1m" in shown) is coloured
 
 
+@pytest.mark.deep
 def test_without_pager_and_colours_a_terminal_gets_all_of_it_and_no_line_is_too_wide() -> None:
     code, shown = on_terminal(*RULES, "--no-pager", NO_COLOR="1", PAGER="false")
     assert code == 0

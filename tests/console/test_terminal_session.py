@@ -141,7 +141,7 @@ def test_q_ends_it_with_exit_code_0(session: tuple[Terminal, int, int]) -> None:
     assert session[2] == 0
 
 
-@pytest.mark.quick(1)
+@pytest.mark.deep
 def test_every_sequence_is_of_a_kind_that_textual_needs(session: tuple[Terminal, int, int]) -> None:
     sequences, _ = parsed(session[0].output)
     for sequence in sequences:

@@ -72,6 +72,7 @@ def test_the_whole_league(tmp_path: Path) -> None:
     assert_good(tally)
 
 
+@pytest.mark.deep
 def test_what_is_out_of_scope_is_found_by_no_rule(tmp_path: Path) -> None:
     world, tally = World(0), Tally()
     play(world, OUT_OF_SCOPE, populated(world, tmp_path), tally)

@@ -80,7 +80,7 @@ def told(d: Deck) -> str:
     return " ".join(f"{d.says()} {d.text()}".split())
 
 
-@pytest.mark.quick(2)
+@pytest.mark.deep
 @PAGES
 async def test_whoever_is_named_is_blocked_seen_as_blocked_and_let_in_again_by_name(name: str) -> None:
     async with page(name, there()) as d:

@@ -69,6 +69,7 @@ async def test_hostile_records_are_inert_on_the_events_own_page(text: str) -> No
         assert all(unicodedata.category(c) not in ("Cc", "Cf") for c in d.app.clipboard)
 
 
+@pytest.mark.deep
 @EACH_TEXT
 async def test_hostile_notes_troubles_and_gaps_are_inert(text: str) -> None:
     stage = Stage()

@@ -13,6 +13,7 @@ from screens.manual_page import ManualPage
 from tests.screens.deck import LARGE, SMALL, deck
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("size", [SMALL, LARGE], ids=["small", "large"])
 async def test_help_leads_to_the_manual_and_esc_back_to_where_one_was(size: tuple[int, int]) -> None:
     async with deck(start="keys", size=size) as d:

@@ -170,6 +170,7 @@ async def test_other_themes(picture: SnapshotAssertion) -> None:
             a.compare(theme)
 
 
+@pytest.mark.deep
 async def test_a_very_wide_terminal(picture: SnapshotAssertion) -> None:
     async with album(picture, size=VAST) as a:
         for screen in SCREENS:

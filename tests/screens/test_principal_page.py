@@ -160,6 +160,7 @@ async def test_what_is_not_told_token_by_token_is_counted_and_leads_to_its_event
         assert any("… and 200 more, with 200 events" in line for line in found)
 
 
+@pytest.mark.deep
 @EACH_TEXT_AND_SIZE
 async def test_hostile_principals_are_inert(text: str, size: tuple[int, int]) -> None:
     stage = Stage()

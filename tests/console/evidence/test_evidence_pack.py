@@ -27,6 +27,7 @@ from tests.console.shapes import assert_shape
 from tests.crypto_core.compliance.pack.foreign_readers import bill_trouble, read_results
 
 
+@pytest.mark.deep
 def test_the_bill_of_now_agrees_with_status_and_is_printed_or_written_once(
     keydeck: Keydeck, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

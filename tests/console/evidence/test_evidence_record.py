@@ -168,6 +168,7 @@ def test_a_record_holds_what_was_measured_and_is_kept_once_it_is_agreed_to(
     assert services.of(EvidenceServices).record_book.check(kept).problems == ()
 
 
+@pytest.mark.deep
 def test_a_record_names_no_token_row_organisation_or_address_and_outlives_their_rows(
     keydeck: Keydeck, services: Container, world: World, superuser: Engine
 ) -> None:

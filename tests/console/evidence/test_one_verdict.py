@@ -66,7 +66,7 @@ def verdicts(
     return found
 
 
-@pytest.mark.quick(2)
+@pytest.mark.deep
 @pytest.mark.parametrize("forged", _FORGED)
 def test_what_is_wrong_is_wrong_everywhere_and_the_break_is_the_way_out(
     verdicts: Verdicts, keydeck: Keydeck, forge: Callable[..., None], forged: str
@@ -108,6 +108,7 @@ def test_an_anchor_that_contradicts_the_journal_does_so_for_doctor_and_the_next_
     assert (keydeck("journal", "verify").exit_code, verdicts.doctor()) == (0, "warning")
 
 
+@pytest.mark.deep
 def test_what_nothing_outside_fixes_says_so_in_every_conclusion(
     verdicts: Verdicts, keydeck: Keydeck, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

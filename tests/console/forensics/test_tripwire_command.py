@@ -17,6 +17,7 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service, "FRESH_SECONDS", 0)
 
 
+@pytest.mark.deep
 def test_a_tripwire_is_added_listed_and_removed_from_the_command_line(
     keydeck: Keydeck, services: Container, superuser: Engine
 ) -> None:

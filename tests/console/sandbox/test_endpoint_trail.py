@@ -269,6 +269,7 @@ def test_start_and_end_of_the_window_are_included(key: Any, trail: Any, endpoint
     assert [event["EventTime"] for event in found] == [moment + timedelta(seconds=1), moment]
 
 
+@pytest.mark.deep
 def test_events_older_than_90_days_are_not_looked_up(key: Any, trail: Any, endpoint: EndpointProcess) -> None:
     now = datetime.now(UTC)
     endpoint.control.history(

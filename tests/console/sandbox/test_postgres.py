@@ -103,6 +103,7 @@ def test_its_log_shows_no_value_of_a_failed_statement(folder: Path) -> None:
     assert "ghp_secret" not in log
 
 
+@pytest.mark.deep
 def test_stop_ends_every_process_and_open_sessions_too(folder: Path) -> None:
     postgres = Postgres.start(folder)
     assert postgres.pid is not None

@@ -280,6 +280,7 @@ def test_aliases_that_may_not_be_read_only_lack_the_alias(
     assert {s.key_state for s in status.keys if s.key_arn} == {"Enabled"}
 
 
+@pytest.mark.deep
 def test_after_everything_is_put_right_the_status_is_well(
     services: Container, world: World, platform: Engine
 ) -> None:

@@ -259,6 +259,7 @@ def test_a_job_leaves_another_databases_envelope_as_it_is_and_says_whose_it_is(
     assert stored(ref) == before
 
 
+@pytest.mark.deep
 def test_what_a_job_replaced_is_restored_bound_as_it_was(made: Make, world: World, stored: Stored) -> None:
     own, ref = made(), world.sealed_under(world.old_key)[0]
     reencrypt(own, ref, world.old_key.arn)

@@ -473,6 +473,7 @@ BUILDERS: tuple[Callable[[str, Path], Built], ...] = (
 )
 
 
+@pytest.mark.quick(1)
 @TEXTS
 def test_what_is_built_from_hostile_text_has_clean_text_and_no_model_is_left_out(
     text: str, tmp_path: Path

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
+from functools import cache
 
 import pytest
 
@@ -25,7 +26,11 @@ from tests.screens.samples import HOSTILE
 from tests.screens.stage import Stage
 
 DAY = timedelta(days=1)
-PERIOD = sample_period(TODAY - 89 * DAY, TODAY)
+
+
+@cache
+def period() -> AuditPeriod:
+    return sample_period(TODAY - 89 * DAY, TODAY)
 
 
 def heat_map(d: Deck) -> HeatMap:
@@ -187,10 +192,10 @@ async def test_the_evidence_of_the_first_day_has_its_changes_and_its_exception()
 
 
 def test_the_evidence_of_a_day_names_its_other_records() -> None:
-    last = PERIOD.records[-1]
+    last = period().records[-1]
     both = {last.number: last, last.number + 1: replace(last, number=last.number + 1)}
-    standing = ComplianceStanding(TODAY, TODAY, PERIOD.controls, PERIOD, records=both)
-    found = day_evidence(standing, PERIOD.controls[0].control.id, TODAY)
+    standing = ComplianceStanding(TODAY, TODAY, period().controls, period(), records=both)
+    found = day_evidence(standing, period().controls[0].control.id, TODAY)
     assert found is not None
     lines = [line.content.plain for line in day_lines(found, standing, TODAY, 80)]
     assert any(line.endswith(f"records {last.number + 1} of this day") for line in lines)
@@ -206,9 +211,9 @@ async def test_a_day_without_a_record_says_so() -> None:
 
 async def test_open_points_lead_to_their_screen_or_give_their_command() -> None:
     stage = Stage()
-    rotation = next(one for one in PERIOD.lapses if one.cause.startswith("kms-rotation-off"))
+    rotation = next(one for one in period().lapses if one.cause.startswith("kms-rotation-off"))
     lapse = replace(rotation, before=None, ended_by=clean(""))
-    stage.added["periods"].made = replace(PERIOD, lapses=(lapse,))
+    stage.added["periods"].made = replace(period(), lapses=(lapse,))
     async with deck(stage, start="compliance", size=LARGE) as d:
         assert "1 lapse, 1 open" in d.lines()[2]
         assert "o: 5 open points." in d.text()
@@ -268,11 +273,11 @@ async def test_a_database_that_fails_keeps_what_is_shown_and_one_that_hangs_can_
 async def test_what_is_wrong_with_the_records_is_the_first_thing_that_is_said() -> None:
     stage = Stage()
     problems = (clean("Record 40 does not name record 39 as it is kept."), clean("Record 41 is not signed."))
-    stage.added["periods"].made = replace(PERIOD, problems=problems)
+    stage.added["periods"].made = replace(period(), problems=problems)
     async with deck(stage, start="compliance", size=LARGE) as d:
         assert "✖ Record 40 does not name record 39 as it is kept. (and 1 more: o)" in d.lines()[3]
     stage = Stage()
-    stage.added["periods"].made = replace(PERIOD, unchecked=clean("KMS does not answer."))
+    stage.added["periods"].made = replace(period(), unchecked=clean("KMS does not answer."))
     async with deck(stage, start="compliance", size=LARGE) as d:
         assert "▲ Records 1–98: the chain is whole; signatures not checked: KMS does" in d.lines()[3]
 
@@ -292,18 +297,18 @@ def hostile_period(text: str) -> AuditPeriod:
                 framework=replace(one.control.framework, title=word, edition=word),
             ),
         )
-        for one in PERIOD.controls
+        for one in period().controls
     )
     lapses = tuple(
         replace(one, what=word, ended_by=word, controls=tuple(c.control for c in controls))
-        for one in PERIOD.lapses
+        for one in period().lapses
     )
     changes = tuple(
         replace(one, what=word, subject=word, who=word, outcome=word, approved_by=word, opens=word)
-        for one in PERIOD.changes
+        for one in period().changes
     )
     return replace(
-        PERIOD, controls=controls, lapses=lapses, changes=changes, problems=(word,), unknown=(word,)
+        period(), controls=controls, lapses=lapses, changes=changes, problems=(word,), unknown=(word,)
     )
 
 

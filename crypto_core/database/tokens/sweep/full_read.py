@@ -156,7 +156,7 @@ class FullReader:
             try:
                 with connected(self.engine, cancelled=self.cancelled) as connection:
                     statement = _range(relation, reading.page, end).looked_at(0)
-                    ((_, rows, hits, file),) = run_as_it_is(connection, statement)
+                    ((_, rows, hits, file),) = run_as_it_is(connection, samples.with_patterns(statement))
             except DatabaseUnreachableError:
                 raise
             except DatabaseTimeoutError as error:
@@ -253,7 +253,7 @@ class FullReader:
         statement = " UNION ALL ".join(part.looked_at(number) for number, part in enumerate(parts))
         try:
             with told_apart(), connection.begin_nested():
-                rows = run_as_it_is(connection, statement)
+                rows = run_as_it_is(connection, samples.with_patterns(statement))
         except DatabaseUnreachableError:
             raise
         except DatabaseError as error:
@@ -274,7 +274,7 @@ class FullReader:
             statement = f"SELECT count(*), {samples.kind_counts(column)} FROM {part.rows((column,))}"  # noqa: S608
             try:
                 with told_apart(), connection.begin_nested():
-                    (row,) = run_as_it_is(connection, statement)
+                    (row,) = run_as_it_is(connection, samples.with_patterns(statement))
                 counted = samples.Counted.of(row)
             except DatabaseUnreachableError:
                 raise

@@ -128,7 +128,7 @@ class SampleReader:
 
     def _looked_at(self, number: int, relation: Relation) -> str:
         values = [f"value_{n}" for n in range(len(relation.columns))]
-        hits = (f"coalesce(string_agg({value}, E'\\n') ~ {_literal(ANY_TOKEN)}, false)" for value in values)
+        hits = (f"coalesce(string_agg({value}, E'\\n') ~ {_ANY}, false)" for value in values)
         rows = self._rows(relation, relation.columns)
         return f"SELECT {number}, ARRAY[{', '.join(hits)}] FROM {rows}"  # noqa: S608  # names are quoted
 
@@ -169,7 +169,7 @@ class SampleReader:
         with connected(self._engine, cancelled=self._cancelled) as connection:
             for name, limit in limits.items():
                 connection.exec_driver_sql(f"SET LOCAL {name} = {max(1, int(limit * 1_000))}")
-            found: Sequence[Any] = run_as_it_is(connection, statement).all()
+            found: Sequence[Any] = run_as_it_is(connection, with_patterns(statement)).all()
             return found
 
 
@@ -184,9 +184,18 @@ def _literal(pattern: str) -> str:
     return "'" + pattern.replace("'", "''") + "'"
 
 
+_ANY, _RESPELT = "(SELECT any_token FROM patterns)", "(SELECT respelt FROM patterns)"
+"""The longest patterns stand once in a statement: see `with_patterns`."""
+
+
+def with_patterns(statement: str) -> str:
+    patterns = f"SELECT {_literal(ANY_TOKEN)} AS any_token, {_literal(respelt_within())} AS respelt"
+    return f"WITH patterns AS ({patterns}) {statement}"
+
+
 def _has_token(value: str) -> str:
     """One expression of both would take longer than two."""
-    return f"({value} ~ {_literal(ANY_TOKEN)} OR {value} ~ {_literal(respelt_within())})"
+    return f"({value} ~ {_ANY} OR {value} ~ {_RESPELT})"
 
 
 def _looks(value: str) -> str:
@@ -213,7 +222,7 @@ def kind_counts(column: Candidate) -> str:
         f"{value} ~ {_literal(BEGINS_AS_TOKEN)}",
         "left(ltrim(value_0), 1) = '{'",
         *(
-            f"value_0 ~ {_literal(pattern if kind != Format.V1.value else f'{pattern}|{respelt_within()}')}"
+            f"(value_0 ~ {_literal(pattern)}{f' OR value_0 ~ {_RESPELT}' if kind == Format.V1.value else ''})"
             for kind, pattern in PATTERNS.items()
         ),
     )

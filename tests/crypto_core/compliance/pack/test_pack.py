@@ -73,6 +73,7 @@ def test_a_pack_is_whole_verifies_by_the_public_key_alone_and_is_journaled(
         table.write(other)
 
 
+@pytest.mark.deep
 def test_each_changed_byte_file_and_name_is_found(table: PackingTable, tmp_path: Path) -> None:
     folder = tmp_path / "pack"
     table.write(folder)
@@ -102,6 +103,7 @@ def resigned(table: PackingTable, folder: Path, change: Callable[[Path], None], 
     return target
 
 
+@pytest.mark.deep
 def test_who_changes_a_document_and_signs_anew_is_found_by_the_records(
     table: PackingTable, tmp_path: Path
 ) -> None:

@@ -325,6 +325,7 @@ def test_more_users_than_connections_wait_and_are_told(
     opened.dispose()
 
 
+@pytest.mark.deep
 def test_a_server_that_stops_and_comes_back_is_used_again(own: Sandbox) -> None:
     opened = open_engine(own.database_url)
     with connected(opened) as connection:

@@ -232,6 +232,7 @@ def test_shortening_and_writing_at_once_names_the_tokens_first(
         write(services, ref)
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     ("deed", "error"),
     [

@@ -108,7 +108,7 @@ def intruder(platform: Engine, superuser: Engine) -> Iterator[Intruder]:
     one.superuser.dispose()
 
 
-@pytest.mark.quick(1)
+@pytest.mark.deep
 @pytest.mark.parametrize("schema", ["public", OPERATOR])
 def test_what_the_platforms_role_plants_never_runs_and_every_count_stays_true(
     intruder: Intruder, services: Container, keydeck: Callable[..., Ran], world: World, schema: str

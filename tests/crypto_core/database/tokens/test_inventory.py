@@ -265,6 +265,7 @@ def test_a_filter_lets_through_what_it_says(
     assert read_only.count(Query(filter_)) == len(rows) == len({row.ref for row in rows})
 
 
+@pytest.mark.deep
 def test_free_text_is_looked_for_in_values_and_not_in_the_names_of_columns(read_only: Inventory) -> None:
     for word in ("email", "base_url", "scopes", "team_id", "created_at", "null", '": "'):
         assert walk(read_only, word) == []
@@ -428,6 +429,7 @@ def test_any_filter_is_answered_or_refused(
     assert 0 <= position <= len(filter_)
 
 
+@pytest.mark.deep
 @settings(max_examples=examples(40), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(_characters, min_size=1, max_size=20).filter(lambda name: '"' not in name))
 @example("\\")

@@ -239,6 +239,7 @@ def test_some_rows_are_read_in_the_order_asked_without_those_that_are_gone(inven
     assert inventory.rows([]) == ()
 
 
+@pytest.mark.deep
 def test_references_are_all_that_a_filter_lets_through_by_column_and_id(
     inventory: Inventory, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -173,6 +173,7 @@ def test_opening_and_use_stand_in_one_list_and_say_how_sure_they_are(scene: Scen
     assert "may have been used" in possible.thefts[0].words
 
 
+@pytest.mark.deep
 def test_the_rules_find_the_intruder_alone(scene: Scene) -> None:
     begin, end = intrusion_begins(scene.sandbox.world.now), scene.sandbox.world.now
     rules = ProviderRules(scene.events)

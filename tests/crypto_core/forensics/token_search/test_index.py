@@ -210,6 +210,7 @@ def test_an_entry_that_the_key_did_not_make_hides_no_row(
     assert search_of(indexing).find_rows(wanted(world.token_for(other))).references == (other,)
 
 
+@pytest.mark.deep
 def test_a_key_that_kms_denies_is_told_and_all_is_opened(
     indexing: Container, world: World, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -66,6 +66,7 @@ def test_rows_that_are_listed_and_open_as_other_tokens_are_counted_before_harm(
     assert "Rows listed as decoys count as tokens: gh_connection." in " ".join(proof.remarks)
 
 
+@pytest.mark.deep
 def test_true_decoys_under_the_key_stay_left_out_and_those_under_others_are_not_opened(
     services: Container, world: World, tripwires: Tripwires, sandbox: Sandbox
 ) -> None:

@@ -192,6 +192,7 @@ def test_what_was_accepted_stands_in_every_form_of_the_report(losses: Losses) ->
         assert "2 tokens can't be opened by anybody" in html.unescape(report)
 
 
+@pytest.mark.deep
 def test_a_copy_of_an_accepted_value_in_another_row_is_one_more_token(losses: Losses) -> None:
     scene = losses.scene
     losses.damage(in_its_data_key)

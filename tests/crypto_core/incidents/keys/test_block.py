@@ -273,6 +273,7 @@ def test_who_may_be_the_platform_and_is_not_blocked_keeps_the_step_open(scene: S
     assert scene.look(BLOCKED_ALL).state is CheckState.PASSED
 
 
+@pytest.mark.deep
 def test_who_may_be_the_platform_is_blocked_once_chosen(scene: Scene, called: Calls) -> None:
     stolen = an_access_key()
     scene.sandbox.control.add_principal(stolen, "build-bot", "user", None)

@@ -77,6 +77,7 @@ def test_all_that_is_under_the_old_key_is_moved_by_one_job_also_after_a_crash(mo
     assert len(scene.jobs.service.jobs()) == 2
 
 
+@pytest.mark.deep
 def test_kms_opens_every_new_envelope_so_that_one_wrong_data_key_in_three_stops_the_job(
     moved: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -82,6 +82,7 @@ def test_an_envelope_in_several_places_is_high_and_names_them(
     assert TokenRef("connectors", "secret_json", row, HOSTILE) in copied.named[0]
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("few", [0, 1_000])
 def test_many_copies_are_counted_and_some_are_named(
     services: Container,

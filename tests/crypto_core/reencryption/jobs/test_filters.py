@@ -127,6 +127,7 @@ def test_what_is_left_out_stays_as_it_is_also_when_it_is_looked_for_again(
     assert {t.ref: t.digest for t in services.store.read_many(left_out)} == before
 
 
+@pytest.mark.deep
 def test_plaintext_that_a_filter_lets_through_is_encrypted_until_none_is_left(
     jobs: Jobs, services: Container, superuser: Engine, world: World
 ) -> None:

@@ -58,7 +58,7 @@ def forge(superuser: Engine, key_arn: str) -> None:
         )
 
 
-@pytest.mark.quick(1)
+@pytest.mark.deep
 @pytest.mark.parametrize("how", ["under the key", "all", "by a filter"])
 def test_forged_answers_leave_nothing_under_the_key(
     services: Container, superuser: Engine, world: World, how: str, monkeypatch: pytest.MonkeyPatch

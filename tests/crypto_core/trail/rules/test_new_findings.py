@@ -103,6 +103,7 @@ def test_what_is_many_within_an_hour_is_so_across_midnight(told: TrailRules, com
     assert rules_of(told.examine_arrivals()) == []
 
 
+@pytest.mark.deep
 def test_more_days_than_are_examined_at_once_are_a_gap(
     told: TrailRules, comes: Comes, monkeypatch: pytest.MonkeyPatch
 ) -> None:

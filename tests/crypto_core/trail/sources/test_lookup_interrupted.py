@@ -34,6 +34,7 @@ from tests.crypto_core.trail.sources.amazon import (
 )
 
 
+@pytest.mark.deep
 def test_a_cancelled_pull_goes_on_by_its_token_and_asks_for_no_page_twice(
     aws: WatchedAws, store: EventStore, clock: Clock, happened: Callable[..., datetime]
 ) -> None:

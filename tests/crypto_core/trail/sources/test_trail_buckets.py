@@ -127,6 +127,7 @@ def test_where_buckets_are_not_known_that_is_a_gap_and_no_silence(
     assert about(examined(store, clock), bucket) == []
 
 
+@pytest.mark.deep
 def test_a_pull_of_before_covers_no_change_of_a_bucket(
     aws: WatchedAws, store: EventStore, clock: Clock, trail: Any, bucket: str
 ) -> None:

@@ -6,6 +6,7 @@ import base64
 from collections.abc import Callable
 from dataclasses import replace
 
+import pytest
 from sqlalchemy import Engine
 
 from console.container import Container
@@ -112,6 +113,7 @@ def test_a_broken_v2_envelope_is_counted_and_its_field_told(
     assert adds_up(status)
 
 
+@pytest.mark.deep
 def test_an_envelope_too_broken_to_be_asked_about_is_remembered(
     services: Container, platform: Engine, decrypts: Callable[[], int]
 ) -> None:

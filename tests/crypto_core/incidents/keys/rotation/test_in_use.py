@@ -44,6 +44,7 @@ def test_what_keydeck_wrote_is_no_use_of_the_platforms(stage: Stage, new: str, v
     assert stage.step(IN_USE, new).state is GuideStepState.DONE
 
 
+@pytest.mark.deep
 def test_what_keydeck_encrypted_in_place_is_no_use_of_the_platforms(stage: Stage, new: str) -> None:
     stage.connect_in_plaintext(2)  # the platform stores it so
     assert stage.write(Verb.ENCRYPT, Selection(unprotected=True), new) == 2

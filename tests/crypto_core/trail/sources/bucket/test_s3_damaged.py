@@ -40,6 +40,7 @@ DAMAGED: dict[str, tuple[bytes, str]] = {
 }
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("kind", list(DAMAGED))
 def test_a_file_that_cannot_be_read_is_named_by_every_pull_and_the_others_are_read(
     aws: WatchedAws,

@@ -157,6 +157,7 @@ def test_what_is_not_known_of_a_trail_is_a_gap(
     assert any(f"{said}: aws:{operation} is not allowed." in gap for gap in report.gaps)
 
 
+@pytest.mark.deep
 def test_a_trail_of_which_cloudtrail_does_not_say_whether_it_logs_is_a_gap(
     aws: WatchedAws, store: EventStore, clock: Clock, trail: Any
 ) -> None:

@@ -89,6 +89,7 @@ def test_rows_become_the_events_that_their_documents_are(
     assert "--" not in hostile
 
 
+@pytest.mark.deep
 def test_counts_are_those_of_the_events(aws: WatchedAws, athena: TrinoServer, tmp_path: Path) -> None:
     store = EventStore(tmp_path / "e.sqlite", clock=lambda: NOW)
     store.add(events())
