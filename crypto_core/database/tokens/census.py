@@ -195,14 +195,13 @@ def _counting(sources: Iterable[tuple[list[TokenTable], TokenSource]], relation:
     parts = []
     for tables, source in sources:
         table = source.source.c[TABLE] if len(tables) > 1 else sa.cast(sa.literal(tables[0].name), sa.String)
-        stored = source.stored
         values = sa.select(
-            expressions.fetched(stored).label("stored"),
+            expressions.fetched(source.stored).label("stored"),
             source.id_text.label("row_id"),
             table.label("in_table"),
             sa.cast(sa.literal(source.column), sa.String).label("in_column"),
         )
-        parts.append(values.where(stored.is_not(None)))
+        parts.append(values.where(source.stored.is_not(None)))
     all_ = expressions.apart(parts[0] if len(parts) == 1 else sa.select(sa.union_all(*parts).subquery()))
     return _grouped(expressions.apart(sa.select(_told_by(_STORED).label("head"), *all_.c)), relation)
 
@@ -323,9 +322,8 @@ _STORED: Any = sa.column("stored")
 
 def _grouped(tokens: Any, relation: Any) -> Any:
     """Count by column, head and answer first, then by what the heads mean."""
-    place = ("in_table", "in_column")
-    own = [tokens.c[name] for name in place]
-    keys: list[Any] = [tokens.c.head, *own]
+    own = [tokens.c[name] for name in ("head", "in_table", "in_column")]
+    keys: list[Any] = [*own]
     joined = tokens
     answer: list[Any] = [
         sa.literal(False).label("asked"),
@@ -351,7 +349,6 @@ def _grouped(tokens: Any, relation: Any) -> Any:
         joined = tokens.outerjoin(relation, same)
     heads = (
         sa.select(
-            tokens.c.head,
             *own,
             *answer,
             sa.func.count().label("tokens"),
@@ -363,7 +360,7 @@ def _grouped(tokens: Any, relation: Any) -> Any:
     )
     h = heads.c
     # What is dear to decode is decoded for one head of those that mean the same.
-    told_apart = [h[name] for name in ("asked", "key_arn", "material", "reason", *place)]
+    told_apart = [h[name] for name in ("asked", "key_arn", "material", "reason", "in_table", "in_column")]
     few = sa.select(
         sa.func.min(h.head).label("head"),
         *told_apart,
@@ -386,7 +383,8 @@ def _grouped(tokens: Any, relation: Any) -> Any:
             sa.func.starts_with(_HEAD, _UNDECIDED).label("undecided"),
             sa.func.starts_with(_HEAD, expressions.RESPELT).label("respelt"),
             expressions.edk_prefix_of_head(_HEAD).label("edk_prefix"),
-            *(h[name] for name in ("asked", "key_arn", "material", "reason", "tokens", "row_id", *place)),
+            *(h[column.name] for column in told_apart),
+            *(h.tokens, h.row_id),
         ).select_from(heads)
     )
     t = told.c

@@ -189,8 +189,8 @@ _ANY, _RESPELT = "(SELECT any_token FROM patterns)", "(SELECT respelt FROM patte
 
 
 def with_patterns(statement: str) -> str:
-    patterns = f"SELECT {_literal(ANY_TOKEN)} AS any_token, {_literal(respelt_within())} AS respelt"
-    return f"WITH patterns AS ({patterns}) {statement}"
+    any_token, respelt = map(_literal, (ANY_TOKEN, respelt_within()))
+    return f"WITH patterns AS (SELECT {any_token} AS any_token, {respelt} AS respelt) {statement}"
 
 
 def _has_token(value: str) -> str:
