@@ -57,6 +57,7 @@ def test_documents_of_envelopes_in_a_binary_column_are_found(services: Container
 def test_tokens_are_found_in_whatever_type_can_hold_them(
     services: Container, superuser: Engine, envelope: Envelope, full: bool
 ) -> None:
+    """In a table that has the names of the statement's own parts."""
     value = envelope()
     columns = {
         "as_text": ("text", value),
@@ -81,18 +82,20 @@ def test_tokens_are_found_in_whatever_type_can_hold_them(
         "a_number": ("bigint", 1),
         "too_short": ("varchar(8)", "ghp_"),
     }
+    defined = ", ".join(f"{name} {kind}" for name, (kind, _) in columns.items())
     execute(
         superuser,
         "CREATE DOMAIN secret_text AS text",
         "CREATE DOMAIN secret_bytes AS bytea",
         "CREATE TYPE pair AS (number int, value text)",
-        f"CREATE TABLE kinds (id int, {', '.join(f'{name} {kind}' for name, (kind, _) in columns.items())})",
-        f"GRANT SELECT ON kinds TO {OPERATOR}",
+        f"CREATE TABLE patterns (any_token int, respelt int, id int, {defined})",
+        f"GRANT SELECT ON patterns TO {OPERATOR}",
     )
     with superuser.begin() as connection:
         values = ", ".join(f"CAST(:{name} AS {kind})" for name, (kind, _) in columns.items())
         connection.execute(
-            text(f"INSERT INTO kinds SELECT 1, {values}"), {name: v for name, (_, v) in columns.items()}
+            text(f"INSERT INTO patterns SELECT 1, 1, 1, {values}"),
+            {name: v for name, (_, v) in columns.items()},
         )
     (table,) = services.sweeps.take_sweep(full=full).found
     found = {column.name: dict(column.kinds) for column in table.columns}
